@@ -1,0 +1,352 @@
+"""The vocabulary that all rooms share: verdicts, limits and the records of a run.
+
+Everything here is plain data, cheap to import and free of hidden values, so that it can travel
+from the runner to the store, to the board and to `--json` unchanged.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, field, fields, replace
+from enum import StrEnum
+from typing import Any, Literal
+
+__all__ = [
+    "BAGGED_PARTS",
+    "PARTS",
+    "BoardEntry",
+    "DataInfo",
+    "Document",
+    "FoldOutcome",
+    "Limits",
+    "PhaseUsage",
+    "RunKey",
+    "Scores",
+    "Scoring",
+    "StoredArray",
+    "Submission",
+    "Verdict",
+    "parse_bytes",
+]
+
+Scores = dict[str, dict[str, float]]
+"""`scores[metric][part]`, the shape in which scores are stored and printed."""
+
+PARTS = ("train", "valid", "test", "public", "private")
+"""Parts on which a fold is scored, in the order in which they are shown."""
+
+BAGGED_PARTS = ("bagged_valid", "bagged_test", "bagged_public", "bagged_private")
+"""Parts on which the combination of all folds is scored."""
+
+
+class Verdict(StrEnum):
+    """How a run ended. Only `SCORED` carries scores."""
+
+    SCORED = "scored"
+    """The predictions were valid, every gate passed, all scores are finite."""
+    GATE_FAILED = "gate_failed"
+    """The predictions were valid but a check on an extra sample failed; see `gates`."""
+    INVALID_SUBMISSION = "invalid_submission"
+    """Files or predictions are not what the challenge takes (wrong shape, NaN, missing ids, ...)."""
+    RUNTIME_ERROR = "runtime_error"
+    """The participant's code raised, crashed or ended early."""
+    WALL_LIMIT = "wall_limit"
+    """Wall-clock time ran out during fit or predict."""
+    CPU_LIMIT = "cpu_limit"
+    """CPU time of the whole process tree ran out during fit or predict."""
+    GPU_LIMIT = "gpu_limit"
+    """Leased devices times wall-clock time ran out, or GPU memory did."""
+    MEMORY_LIMIT = "memory_limit"
+    """The process tree used more memory than allowed."""
+    OUTPUT_LIMIT = "output_limit"
+    """Predictions or files written were larger than allowed."""
+    PROCESS_LIMIT = "process_limit"
+    """More processes or threads were started than allowed."""
+    INFRASTRUCTURE = "infrastructure"
+    """The host or the framework failed. It is tried again and never costs a participant anything."""
+
+    @property
+    def is_participants_own(self) -> bool:
+        """Whether the submission, not the host, brought this verdict about."""
+        return self is not Verdict.INFRASTRUCTURE
+
+
+_BYTE_UNITS = {
+    "": 1,
+    "b": 1,
+    "k": 1000,
+    "kb": 1000,
+    "m": 1000**2,
+    "mb": 1000**2,
+    "g": 1000**3,
+    "gb": 1000**3,
+    "kib": 1024,
+    "mib": 1024**2,
+    "gib": 1024**3,
+}
+
+
+def parse_bytes(text: str | int) -> int:
+    """Return a number of bytes written as `4GiB`, `500MB`, `1.5 GiB` or a plain count.
+
+    Raises
+    ------
+    ValueError
+        If the text is not a positive, finite number with a known unit.
+
+    Examples
+    --------
+    >>> parse_bytes("4GiB")
+    4294967296
+    >>> parse_bytes("500MB")
+    500000000
+    """
+    if isinstance(text, int) and not isinstance(text, bool):
+        value = float(text)
+        unit = ""
+    else:
+        stripped = str(text).strip()
+        number = stripped.rstrip("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ ")
+        unit = stripped[len(number) :].strip().lower()
+        if unit not in _BYTE_UNITS:
+            raise ValueError(f"{text!r} has the unknown unit {unit!r}; use B, kB, MB, GB, KiB, MiB or GiB")
+        try:
+            value = float(number)
+        except ValueError:
+            raise ValueError(f"{text!r} is not a size such as 4GiB or 500MB") from None
+    size = value * _BYTE_UNITS[unit]
+    if not math.isfinite(size) or size < 1:
+        raise ValueError(f"{text!r} is not a positive size")
+    return int(size)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What one fold of one submission may use. Seconds and bytes; all positive.
+
+    CPU counts the whole process tree. Fit and predict are limited apart, so that work cannot be moved
+    from one into the other.
+    """
+
+    fit_wall: float = 600.0
+    fit_cpu: float = 1200.0
+    predict_wall: float = 300.0
+    predict_cpu: float = 600.0
+    memory_bytes: int = 4 * 1024**3
+    output_bytes: int = 1024**3
+    processes: int = 256
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise TypeError(f"limit {item.name} must be a number, got {value!r}")
+            if not math.isfinite(value) or value <= 0:
+                raise ValueError(f"limit {item.name} must be positive and finite, got {value!r}")
+
+    def with_changes(self, **changes: float | int | None) -> Limits:
+        """Return a copy in which every change that is not None replaces a limit."""
+        return replace(self, **{k: v for k, v in changes.items() if v is not None})  # type: ignore[arg-type]
+
+    def to_dict(self) -> dict[str, float]:
+        """Return the limits as a plain mapping."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submission:
+    """One entry as it was taken in: a folder of code or a prediction file, known by its digest."""
+
+    name: str
+    digest: str
+    kind: Literal["code", "predictions"]
+    team: str = ""
+    title: str = ""
+    description: str = ""
+    parameters: int | None = None
+    links: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunKey:
+    """Everything that decides what a run computes; an equal key is not run again unless asked."""
+
+    challenge: str
+    challenge_version: str
+    submission_digest: str
+    data_digest: str
+    limits: Limits
+    seed: int
+    quick: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the key as a plain mapping with stable order."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhaseUsage:
+    """What one phase (`fit` or `predict`) of a fold used, read from outside the submission."""
+
+    phase: Literal["fit", "predict"]
+    wall_seconds: float
+    cpu_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredArray:
+    """A prediction array on disk: content-addressed `.npy` (never pickled), with shape and dtype."""
+
+    digest: str
+    path: str
+    shape: tuple[int, ...]
+    dtype: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoldOutcome:
+    """How one fold ended and where its predictions lie; `predictions` is empty unless it succeeded."""
+
+    fold: int
+    verdict: Verdict
+    message: str = ""
+    predictions: dict[str, StoredArray] = field(default_factory=dict)
+    phases: tuple[PhaseUsage, ...] = ()
+    wall_seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    peak_memory_bytes: int = 0
+    log: str = ""
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the fold has predictions to score."""
+        return self.verdict is Verdict.SCORED
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scoring:
+    """Scores of one run: per fold, their mean and spread over folds, and of the folds' combination.
+
+    `scores[metric][part]` is the mean over folds for the parts of `PARTS` and the score of the
+    combined predictions for the parts of `BAGGED_PARTS`; `spread` is the population standard deviation
+    over folds of the former.
+    """
+
+    verdict: Verdict
+    message: str = ""
+    scores: Scores = field(default_factory=dict)
+    spread: Scores = field(default_factory=dict)
+    fold_scores: tuple[Scores, ...] = ()
+    gates: dict[str, Any] = field(default_factory=dict)
+    scorer_version: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataInfo:
+    """Which data were used: `toy` (simulated), `real` (published files) or `kit` (a RAMP kit's own)."""
+
+    kind: Literal["toy", "real", "kit"]
+    digest: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class BoardEntry:
+    """One run of one submission as the store knows it: all that `--json` prints and the board ranks."""
+
+    submission: Submission
+    run_key: RunKey
+    data: DataInfo
+    isolation: str
+    accounting: str
+    received_at: str
+    """When the organiser's store first saw the submission, ISO 8601 in UTC."""
+    run_at: str
+    versions: dict[str, str]
+    scoring: Scoring
+    folds: tuple[FoldOutcome, ...]
+
+    @property
+    def wall_seconds(self) -> float:
+        """Wall-clock seconds summed over folds."""
+        return sum(f.wall_seconds for f in self.folds)
+
+    @property
+    def cpu_seconds(self) -> float:
+        """CPU seconds of all process trees summed over folds."""
+        return sum(f.cpu_seconds for f in self.folds)
+
+    @property
+    def peak_memory_bytes(self) -> int:
+        """Largest memory of any fold's process tree."""
+        return max((f.peak_memory_bytes for f in self.folds), default=0)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the entry in the shape of one item of `submissions` in the `--json` document."""
+        scored = self.scoring.fold_scores
+        return {
+            "name": self.submission.name,
+            "team": self.submission.team,
+            "title": self.submission.title,
+            "kind": self.submission.kind,
+            "digest": self.submission.digest,
+            "verdict": self.scoring.verdict.value,
+            "message": self.scoring.message,
+            "scores": self.scoring.scores,
+            "spread": self.scoring.spread,
+            "gates": self.scoring.gates,
+            "wall_seconds": self.wall_seconds,
+            "cpu_seconds": self.cpu_seconds,
+            "peak_memory_bytes": self.peak_memory_bytes,
+            "received_at": self.received_at,
+            "isolation": self.isolation,
+            "accounting": self.accounting,
+            "challenge_version": self.run_key.challenge_version,
+            "data_digest": self.data.digest,
+            "scorer_version": self.scoring.scorer_version,
+            "limits": self.run_key.limits.to_dict(),
+            "seed": self.run_key.seed,
+            "quick": self.run_key.quick,
+            "versions": self.versions,
+            "folds": [
+                {
+                    "fold": outcome.fold,
+                    "verdict": outcome.verdict.value,
+                    "message": outcome.message,
+                    "scores": scored[index] if index < len(scored) else {},
+                    "wall_seconds": outcome.wall_seconds,
+                    "cpu_seconds": outcome.cpu_seconds,
+                    "peak_memory_bytes": outcome.peak_memory_bytes,
+                    "phases": [asdict(phase) for phase in outcome.phases],
+                }
+                for index, outcome in enumerate(self.folds)
+            ],
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Document:
+    """What `hepchallenge score` returns: one challenge, one data set, the entries scored on it."""
+
+    challenge: str
+    data: DataInfo
+    isolation: str
+    accounting: str
+    submissions: tuple[BoardEntry, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """0 if all were scored, 1 if some submission was not, 3 if the infrastructure failed any."""
+        verdicts = {entry.scoring.verdict for entry in self.submissions}
+        if Verdict.INFRASTRUCTURE in verdicts:
+            return 3
+        return 0 if verdicts <= {Verdict.SCORED} else 1
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the document that `--json` prints."""
+        return {
+            "challenge": self.challenge,
+            "data": asdict(self.data),
+            "isolation": self.isolation,
+            "accounting": self.accounting,
+            "submissions": [entry.to_dict() for entry in self.submissions],
+        }
