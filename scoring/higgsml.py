@@ -1,0 +1,150 @@
+"""Score types of weighted signal selection, in ramp-workflow's manner.
+
+Ground truth is an array of shape (n, 2) with the columns `is_signal` (0 or 1) and `weight` (expected
+events, any common scale within a class); a prediction is an array of shape (n, 2) with the columns
+`score` (larger is more signal-like) and `selected` (0 or 1).
+
+Every score type first scales the weights of the events it is given, class by class, to the expected
+events of the full data set. Training, validation, test, public and private parts are therefore
+comparable, and the value on the public or private part equals the one computed with `KaggleWeight`.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hepchallenge.scoring.ams import ams, best_ams, renormalise, selected_sums, weighted_roc_auc
+
+__all__ = ["AMS", "HIGGSML_TOTALS", "ROCAUC", "BestAMS", "WeightedSelectionScore"]
+
+HIGGSML_TOTALS = (691.9886077135781, 410999.84732187376)
+"""Expected signal and background events of the full ATLAS open-data file (818 238 simulated events)."""
+
+
+class WeightedSelectionScore:
+    """What the score types here have in common: checks of the two arrays, then one kernel.
+
+    Parameters
+    ----------
+    name : str
+        Under which the score is listed.
+    precision : int
+        Decimals to show; ranks use unrounded values.
+    totals : (float, float)
+        Expected signal and background events that the weights of a part are scaled to.
+    """
+
+    is_lower_the_better: ClassVar[bool] = False
+    minimum: ClassVar[float] = 0.0
+    maximum: ClassVar[float] = math.inf
+
+    def __init__(self, name: str, precision: int, totals: tuple[float, float] = HIGGSML_TOTALS) -> None:
+        self.name = name
+        self.precision = precision
+        self.totals = totals
+
+    @property
+    def worst(self) -> float:
+        """The worst possible value."""
+        return self.minimum
+
+    def score_function(self, ground_truths: Any, predictions: Any) -> float:
+        """Return the score of a Predictions object against the one that holds the truth."""
+        return self(ground_truths.y_pred, predictions.y_pred)
+
+    def __call__(self, y_true: NDArray[np.float64], y_pred: NDArray[np.float64]) -> float:
+        """Return the score of a prediction array, both arguments of shape (n, 2).
+
+        Raises
+        ------
+        ValueError
+            If the shapes are wrong, a value is not finite, or the part lacks signal or background.
+        """
+        for what, array in (("truth", y_true), ("prediction", y_pred)):
+            if array.ndim != 2 or array.shape[1] != 2:
+                raise ValueError(f"{self.name}: the {what} must have shape (n, 2), got {array.shape}")
+        if len(y_true) != len(y_pred):
+            raise ValueError(f"{self.name}: {len(y_pred)} predictions for {len(y_true)} events")
+        weight = renormalise(y_true[:, 1], y_true[:, 0], self.totals)
+        return self._compute(y_true[:, 0] == 1, weight, y_pred)
+
+    def _compute(
+        self, is_signal: NDArray[np.bool_], weight: NDArray[np.float64], y_pred: NDArray[np.float64]
+    ) -> float:
+        raise NotImplementedError
+
+
+class AMS(WeightedSelectionScore):
+    """Approximate median significance of the submission's own selection: the official HiggsML score.
+
+    In standard deviations, higher is better, from 0 (nothing selected) upwards; see
+    `hepchallenge.scoring.ams.ams` for the formula and its edge cases.
+
+    Parameters
+    ----------
+    b_reg : float, default 10
+        Constant added to the selected background.
+    """
+
+    def __init__(
+        self,
+        name: str = "ams",
+        precision: int = 3,
+        b_reg: float = 10.0,
+        totals: tuple[float, float] = HIGGSML_TOTALS,
+    ) -> None:
+        super().__init__(name, precision, totals)
+        self.b_reg = b_reg
+
+    def _compute(
+        self, is_signal: NDArray[np.bool_], weight: NDArray[np.float64], y_pred: NDArray[np.float64]
+    ) -> float:
+        s, b = selected_sums(is_signal, weight, y_pred[:, 1])
+        return ams(s, b, self.b_reg)
+
+
+class BestAMS(AMS):
+    """Largest AMS over all thresholds on the score, whatever the submission selected.
+
+    It needs the truth to choose the threshold and is therefore an optimistic figure of merit of the
+    ranking, not an achieved significance. In standard deviations, higher is better; a score that
+    ranks all events alike gives the AMS of selecting everything, 1.079 with the HiggsML totals.
+    """
+
+    def __init__(
+        self,
+        name: str = "ams_max",
+        precision: int = 3,
+        b_reg: float = 10.0,
+        totals: tuple[float, float] = HIGGSML_TOTALS,
+    ) -> None:
+        super().__init__(name, precision, b_reg, totals)
+
+    def _compute(
+        self, is_signal: NDArray[np.bool_], weight: NDArray[np.float64], y_pred: NDArray[np.float64]
+    ) -> float:
+        return best_ams(y_pred[:, 0], is_signal, weight, self.b_reg).ams
+
+
+class ROCAUC(WeightedSelectionScore):
+    """Area under the ROC curve of the score, events counted with their weights.
+
+    Efficiencies are fractions of expected events, not of simulated ones, so the weights enter; see
+    `hepchallenge.scoring.ams.weighted_roc_auc`. Range 0 to 1, higher is better, ties count one half.
+    """
+
+    maximum: ClassVar[float] = 1.0
+
+    def __init__(
+        self, name: str = "auc", precision: int = 3, totals: tuple[float, float] = HIGGSML_TOTALS
+    ) -> None:
+        super().__init__(name, precision, totals)
+
+    def _compute(
+        self, is_signal: NDArray[np.bool_], weight: NDArray[np.float64], y_pred: NDArray[np.float64]
+    ) -> float:
+        return weighted_roc_auc(y_pred[:, 0], is_signal, weight)
