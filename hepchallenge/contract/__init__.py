@@ -1,0 +1,40 @@
+"""The challenge contract: what a challenge folder must hold, checked before anything relies on it."""
+
+from hepchallenge.contract.challenge import (
+    Challenge,
+    ChallengeFolder,
+    builtin_folder,
+    find_challenge,
+    list_challenges,
+    load_challenge,
+)
+from hepchallenge.contract.checks import check_folds, check_parts, check_test_features
+from hepchallenge.contract.config import (
+    ChallengeConfig,
+    PredictionFile,
+    Reference,
+    Source,
+    ToyDefaults,
+    read_config,
+)
+from hepchallenge.contract.problem import Problem, load_problem
+
+__all__ = [
+    "Challenge",
+    "ChallengeConfig",
+    "ChallengeFolder",
+    "PredictionFile",
+    "Problem",
+    "Reference",
+    "Source",
+    "ToyDefaults",
+    "builtin_folder",
+    "check_folds",
+    "check_parts",
+    "check_test_features",
+    "find_challenge",
+    "list_challenges",
+    "load_challenge",
+    "load_problem",
+    "read_config",
+]
