@@ -1,0 +1,10 @@
+"""The workspace: an append-only record of submissions, runs, folds, scorings, predictions and logs.
+
+What is recorded is never changed or removed, so a command that is killed at any moment loses nothing
+that it recorded, and the next command continues from there.
+"""
+
+from hepchallenge.store.database import Run, Store, open_workspace
+from hepchallenge.store.files import write_atomically
+
+__all__ = ["Run", "Store", "open_workspace", "write_atomically"]

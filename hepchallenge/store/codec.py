@@ -1,0 +1,153 @@
+"""Records to JSON text and back, exactly.
+
+The text is pure ASCII with sorted keys: hostile characters (NUL, lone surrogates) that a database would
+refuse travel as escapes, equal records give equal text, and floats come back bit for bit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict
+from typing import Any
+
+from hepchallenge.exceptions import StoreError
+from hepchallenge.records import (
+    FoldOutcome,
+    Limits,
+    PhaseUsage,
+    RunKey,
+    Scoring,
+    StoredArray,
+    Submission,
+    Verdict,
+)
+
+__all__ = [
+    "decode_fold",
+    "decode_key",
+    "decode_scoring",
+    "decode_submission",
+    "digest_of",
+    "dumps",
+    "encode_fold",
+    "encode_key",
+    "encode_scoring",
+    "encode_submission",
+    "escape",
+    "key_digest",
+    "loads",
+    "unescape",
+]
+
+
+_DEFAULT_LIMITS = Limits()
+
+
+def _plain(value: object) -> Any:
+    """Let numpy scalars through as the Python numbers that they are."""
+    item = getattr(value, "item", None)
+    if callable(item) and getattr(value, "shape", None) == ():
+        return item()
+    raise StoreError(f"a record holds a {type(value).__name__}, which is not plain data: {value!r:.100}")
+
+
+def dumps(value: object) -> str:
+    """Return ASCII JSON with sorted keys; NaN and infinities are kept.
+
+    Raises
+    ------
+    StoreError
+        If something in `value` is not plain data.
+    """
+    try:
+        return json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(",", ":"), default=_plain)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise StoreError(f"a record cannot be written as JSON: {error}") from error
+
+
+def loads(text: str) -> Any:
+    """Return what `dumps` was given (tuples as lists)."""
+    return json.loads(text)
+
+
+def digest_of(value: object) -> str:
+    """Return the SHA-256 (hex) of the JSON text of `value`."""
+    return hashlib.sha256(dumps(value).encode("ascii")).hexdigest()
+
+
+def escape(text: str) -> str:
+    """Return `text` as ASCII that every database takes, one to one; plain ASCII names stay readable."""
+    return json.dumps(text)[1:-1]
+
+
+def unescape(text: str) -> str:
+    """Undo `escape`."""
+    return str(json.loads(f'"{text}"'))
+
+
+def encode_submission(submission: Submission) -> str:
+    """Return a submission as JSON text."""
+    return dumps(asdict(submission))
+
+
+def decode_submission(text: str) -> Submission:
+    """Undo `encode_submission`."""
+    data = loads(text)
+    return Submission(**{**data, "links": tuple(data["links"])})
+
+
+def _as_declared(name: str, value: float) -> float:
+    """Return a limit as the kind of number that its field is declared as."""
+    if isinstance(getattr(_DEFAULT_LIMITS, name), float):
+        return float(value)
+    return int(value) if float(value).is_integer() else float(value)
+
+
+def encode_key(key: RunKey) -> str:
+    """Return a run key as JSON text, the same for keys that compare equal (600 and 600.0, say)."""
+    limits = {name: _as_declared(name, value) for name, value in key.limits.to_dict().items()}
+    return dumps({**key.to_dict(), "limits": limits, "seed": int(key.seed), "quick": bool(key.quick)})
+
+
+def decode_key(text: str) -> RunKey:
+    """Undo `encode_key`."""
+    data = loads(text)
+    return RunKey(**{**data, "limits": Limits(**data["limits"])})
+
+
+def key_digest(key: RunKey) -> str:
+    """Return the SHA-256 (hex) of a run key; equal for equal keys."""
+    return hashlib.sha256(encode_key(key).encode("ascii")).hexdigest()
+
+
+def encode_fold(outcome: FoldOutcome) -> str:
+    """Return a fold's outcome as JSON text."""
+    return dumps(asdict(outcome))
+
+
+def decode_fold(text: str) -> FoldOutcome:
+    """Undo `encode_fold`."""
+    data = loads(text)
+    return FoldOutcome(
+        **{
+            **data,
+            "verdict": Verdict(data["verdict"]),
+            "predictions": {
+                part: StoredArray(**{**array, "shape": tuple(array["shape"])})
+                for part, array in data["predictions"].items()
+            },
+            "phases": tuple(PhaseUsage(**phase) for phase in data["phases"]),
+        }
+    )
+
+
+def encode_scoring(scoring: Scoring) -> str:
+    """Return a scoring as JSON text; `gates` must be plain JSON data with text keys."""
+    return dumps(asdict(scoring))
+
+
+def decode_scoring(text: str) -> Scoring:
+    """Undo `encode_scoring`."""
+    data = loads(text)
+    return Scoring(**{**data, "verdict": Verdict(data["verdict"]), "fold_scores": tuple(data["fold_scores"])})

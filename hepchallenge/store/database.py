@@ -1,0 +1,605 @@
+"""The store: what was submitted, run and scored, in SQLite or PostgreSQL, with arrays and logs as files."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import numpy as np
+from sqlalchemy import (
+    Connection,
+    Engine,
+    NullPool,
+    Select,
+    Table,
+    create_engine,
+    event,
+    func,
+    insert,
+    inspect,
+    make_url,
+    select,
+    text,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from hepchallenge.exceptions import StoreError
+from hepchallenge.records import BoardEntry, DataInfo, FoldOutcome, RunKey, Scoring, StoredArray, Submission
+from hepchallenge.store import codec, files, locks, schema
+
+__all__ = ["DATABASE_NAME", "Run", "Store", "open_workspace"]
+
+DATABASE_NAME = "hepchallenge.sqlite"
+"""Name of the default database inside a workspace."""
+
+DEFAULT_WORKSPACE = "hepchallenge-workspace"
+
+_BUSY_SECONDS = 10.0
+"""How long one try waits for another writer; a write here takes milliseconds."""
+_BUSY_TRIES = 6
+
+# Any number that all releases share; it keeps two first openings apart.
+_SCHEMA_LOCK = 7_205_118
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One attempt at computing a run key, as it was opened."""
+
+    id: int
+    key: RunKey
+    key_digest: str
+    attempt: int
+    submission_id: int
+    data: DataInfo
+    isolation: str
+    accounting: str
+    versions: dict[str, str]
+    created_at: str
+    """ISO 8601 in UTC, by the store's clock."""
+
+
+def open_workspace(workspace: str | os.PathLike[str] | None = None, *, must_exist: bool = False) -> Store:
+    """Open the workspace that a command means.
+
+    Parameters
+    ----------
+    workspace
+        The folder; by default the environment's `HEPCHALLENGE_WORKSPACE`, else
+        `hepchallenge-workspace` in the current folder. The database is SQLite inside it, unless
+        `HEPCHALLENGE_DATABASE` holds a PostgreSQL URL.
+    must_exist
+        Refuse to make a new workspace (for commands that only read).
+
+    Raises
+    ------
+    StoreError
+        If it cannot be opened, or does not exist and must.
+    """
+    folder = Path(workspace or os.environ.get("HEPCHALLENGE_WORKSPACE") or DEFAULT_WORKSPACE)
+    url = os.environ.get("HEPCHALLENGE_DATABASE") or None
+    if must_exist and not (folder / DATABASE_NAME if url is None else folder).exists():
+        raise StoreError(f"{folder}: no workspace here; score something first or name another workspace")
+    return Store(folder, url)
+
+
+class Store:
+    """An append-only workspace; safe to open from many processes and threads at once.
+
+    Parameters
+    ----------
+    workspace
+        Folder of the predictions, logs and locks, made if missing. On a farm it must be shared.
+    url
+        SQLAlchemy URL of the database, such as `postgresql+psycopg://user@host/name`; by default the
+        SQLite file `hepchallenge.sqlite` in `workspace`.
+
+    Raises
+    ------
+    StoreError
+        By every method: if the database or the folder cannot be read or written, stays locked for about a
+        minute, was made by a newer release, or holds damaged content.
+    """
+
+    def __init__(self, workspace: str | os.PathLike[str], url: str | None = None) -> None:
+        self.workspace = Path(workspace)
+        try:
+            self.workspace.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"{self.workspace}: cannot make the workspace: {error.strerror}") from error
+        self._engine, self._name = _make_engine(self.workspace, url)
+        files.sweep(self.workspace / "predictions")
+        files.sweep(self.workspace / "logs")
+        if self._do(_found_version) is None:
+            self._do(_create, write=True)
+        found = self._do(_found_version)
+        if found is None or found > schema.SCHEMA_VERSION:
+            raise StoreError(
+                f"{self._name}: expected schema version {schema.SCHEMA_VERSION} or older, found {found}; "
+                "it was made by a newer release of hepchallenge: use that one"
+            )
+
+    def close(self) -> None:
+        """Let go of the database; recorded data are safe without it."""
+        self._engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Store({str(self.workspace)!r})"
+
+    # Submissions
+
+    def add_submission(self, challenge: str, submission: Submission) -> int:
+        """Take in a submission and return its id.
+
+        The same name and digest in the same challenge is one submission: it keeps its first id, record
+        and `received_at`, which is the store's clock, never the participant's.
+        """
+        identity = codec.digest_of([challenge, submission.name, submission.digest])
+        record = codec.encode_submission(submission)
+
+        def work(connection: Connection) -> int:
+            _insert_once(
+                connection,
+                schema.submissions,
+                identity=identity,
+                challenge=codec.escape(challenge),
+                name=codec.escape(submission.name),
+                digest=codec.escape(submission.digest),
+                record=record,
+                received_at=_now(connection),
+            )
+            wanted = select(schema.submissions.c.id).where(schema.submissions.c.identity == identity)
+            return int(connection.execute(wanted).scalar_one())
+
+        return self._do(work, write=True)
+
+    def submission(self, submission_id: int) -> tuple[Submission, str]:
+        """Return a submission as first taken in, and when that was (ISO 8601 in UTC)."""
+        table = schema.submissions
+
+        def work(connection: Connection) -> tuple[Submission, str]:
+            row = connection.execute(select(table).where(table.c.id == submission_id)).one_or_none()
+            if row is None:
+                raise StoreError(f"{self._name}: no submission has the id {submission_id}")
+            return codec.decode_submission(row.record), row.received_at
+
+        return self._do(work)
+
+    # Runs and folds
+
+    def open_run(
+        self,
+        key: RunKey,
+        submission_id: int,
+        data: DataInfo,
+        isolation: str,
+        accounting: str,
+        versions: Mapping[str, str],
+        rerun: bool = False,
+    ) -> Run:
+        """Return the latest attempt at `key` to go on with, or open a new one.
+
+        A new attempt is opened if there is none, if `rerun` asks for it, or if the latest one was left
+        unfinished under another isolation, accounting or set of versions: folds recorded under
+        different conditions never share a record. A finished attempt is returned whatever its conditions.
+        """
+        if key.data_digest != data.digest:
+            raise StoreError(f"the run key names the data {key.data_digest}, but {data.digest} were given")
+        key_digest = codec.key_digest(key)
+        conditions = (isolation, accounting, codec.dumps(dict(versions)))
+        table = schema.runs
+
+        def work(connection: Connection) -> Run:
+            # On PostgreSQL another writer may take the attempt's number between look and insert.
+            force = rerun
+            while True:
+                latest = connection.execute(
+                    select(table)
+                    .where(table.c.key_digest == key_digest)
+                    .order_by(table.c.attempt.desc())
+                    .limit(1)
+                ).one_or_none()
+                if latest is not None and not force:
+                    same = (latest.isolation, latest.accounting, latest.versions) == conditions
+                    if same or _is_settled(connection, latest.id):
+                        return _run(latest)
+                attempt = 1 if latest is None else latest.attempt + 1
+                inserted = _insert_once(
+                    connection,
+                    table,
+                    key_digest=key_digest,
+                    attempt=attempt,
+                    key=codec.encode_key(key),
+                    submission_id=submission_id,
+                    challenge=codec.escape(key.challenge),
+                    challenge_version=key.challenge_version,
+                    submission_digest=codec.escape(key.submission_digest),
+                    data_kind=data.kind,
+                    data_digest=data.digest,
+                    isolation=isolation,
+                    accounting=accounting,
+                    versions=conditions[2],
+                    created_at=_now(connection),
+                )
+                if inserted:
+                    force = False
+                    wanted = select(table).where(table.c.key_digest == key_digest, table.c.attempt == attempt)
+                    return _run(connection.execute(wanted).one())
+
+        return self._do(work, write=True)
+
+    def record_fold(self, run: Run, outcome: FoldOutcome) -> FoldOutcome:
+        """Record how a fold ended and return what stands in the record.
+
+        A fold has one outcome for good: a second one is not recorded, the first is returned. Only
+        `Verdict.INFRASTRUCTURE` is never final: it is kept as a failed try and the fold stays open.
+        """
+        encoded = codec.encode_fold(outcome)
+        table = schema.folds
+
+        def work(connection: Connection) -> FoldOutcome:
+            if outcome.verdict.is_participants_own:
+                _insert_once(
+                    connection,
+                    table,
+                    run_id=run.id,
+                    fold=outcome.fold,
+                    verdict=outcome.verdict.value,
+                    outcome=encoded,
+                    created_at=_now(connection),
+                )
+            wanted = select(table.c.outcome).where(table.c.run_id == run.id, table.c.fold == outcome.fold)
+            settled = connection.execute(wanted).scalar_one_or_none()
+            if settled is not None:
+                return codec.decode_fold(settled)
+            connection.execute(
+                insert(schema.infrastructure_failures).values(
+                    run_id=run.id, fold=outcome.fold, outcome=encoded, created_at=_now(connection)
+                )
+            )
+            return outcome
+
+        return self._do(work, write=True)
+
+    def fold_outcomes(self, run: Run) -> dict[int, FoldOutcome]:
+        """Return the final outcomes of a run by fold; a fold that is not in it has yet to be run."""
+        table = schema.folds
+        wanted = select(table.c.fold, table.c.outcome).where(table.c.run_id == run.id).order_by(table.c.fold)
+        return {row.fold: codec.decode_fold(row.outcome) for row in self._rows(wanted)}
+
+    def infrastructure_failures(self, run: Run) -> dict[int, FoldOutcome]:
+        """Return the last failed try of every fold that the host failed and that is still open."""
+        table = schema.infrastructure_failures
+        wanted = select(table.c.fold, table.c.outcome).where(table.c.run_id == run.id).order_by(table.c.id)
+        failures = {row.fold: codec.decode_fold(row.outcome) for row in self._rows(wanted)}
+        settled = self.fold_outcomes(run)
+        return {fold: failures[fold] for fold in sorted(failures) if fold not in settled}
+
+    # Scorings
+
+    def record_scoring(self, run: Run, scoring: Scoring) -> int:
+        """Append a scoring of a run and return its id; earlier ones stay."""
+        encoded = codec.encode_scoring(scoring)
+
+        def work(connection: Connection) -> int:
+            result = connection.execute(
+                insert(schema.scorings).values(
+                    run_id=run.id,
+                    verdict=scoring.verdict.value,
+                    scoring=encoded,
+                    created_at=_now(connection),
+                )
+            )
+            assert result.inserted_primary_key is not None
+            return int(result.inserted_primary_key[0])
+
+        return self._do(work, write=True)
+
+    def scorings(self, run: Run) -> list[Scoring]:
+        """Return all scorings of a run, oldest first."""
+        table = schema.scorings
+        wanted = select(table.c.scoring).where(table.c.run_id == run.id).order_by(table.c.id)
+        return [codec.decode_scoring(row.scoring) for row in self._rows(wanted)]
+
+    def latest_scoring(self, run: Run) -> Scoring | None:
+        """Return the scoring that counts: the last one that the host did not fail, else the last one."""
+        return _that_counts(self.scorings(run))
+
+    # What the board shows
+
+    def entries(
+        self, challenge: str, data_digest: str | None = None, challenge_version: str | None = None
+    ) -> list[BoardEntry]:
+        """Return what can be compared on one board, in the order in which the submissions came in.
+
+        Parameters
+        ----------
+        challenge
+            Its name.
+        data_digest, challenge_version
+            Only runs on these data and of this version; None stands for those of the most recent scored
+            run (that fits the other one, if given), since scores on different data or by different
+            rules do not compare.
+
+        Returns
+        -------
+        list of BoardEntry
+            One for every submission and run key (limits and seed may differ): the latest attempt that was
+            scored, with its scoring that counts. An attempt that the host failed gives way to an
+            earlier one that ended well. Names that share a digest share its run.
+        """
+
+        def work(connection: Connection) -> list[BoardEntry]:
+            return _entries(connection, challenge, data_digest, challenge_version)
+
+        return self._do(work)
+
+    # Files
+
+    def save_array(self, array: np.ndarray[Any, Any]) -> StoredArray:
+        """Keep a prediction array as `.npy` named by its content; safe to repeat, never pickled."""
+        return files.save_array(self.workspace, array)
+
+    def load_array(self, stored: StoredArray) -> np.ndarray[Any, Any]:
+        """Return a kept array; `StoreError` if its bytes, shape or dtype are not those recorded."""
+        return files.load_array(self.workspace, stored)
+
+    def save_log(self, content: bytes) -> str:
+        """Keep a log and return its path relative to the workspace."""
+        return files.save_log(self.workspace, content)
+
+    def load_log(self, path: str) -> bytes:
+        """Return the bytes of a kept log."""
+        return files.load_log(self.workspace, path)
+
+    @contextlib.contextmanager
+    def lock(self, key: RunKey, on_wait: Callable[[], object] | None = None) -> Iterator[None]:
+        """Keep every other process and thread from running `key` meanwhile.
+
+        `on_wait` is called once if somebody else holds it, before waiting for them. The lock is freed when
+        its holder ends, even by SIGKILL.
+        """
+        with locks.exclusive(self.workspace / "locks" / f"{codec.key_digest(key)}.lock", on_wait):
+            yield
+
+    # The one way to the database
+
+    def _rows(self, wanted: Select[Any]) -> list[Any]:
+        return self._do(lambda connection: list(connection.execute(wanted).all()))
+
+    def _do(self, work: Callable[[Connection], _T], *, write: bool = False) -> _T:
+        """Do `work` in one transaction, again if another writer was in the way, a bounded number of times."""
+        last: DBAPIError | None = None
+        for attempt in range(_BUSY_TRIES):
+            if attempt:
+                time.sleep(0.05 * 2**attempt)
+            try:
+                with self._engine.connect() as plain:
+                    connection = plain.execution_options(hepchallenge_write=write)
+                    with connection.begin():
+                        return work(connection)
+            except DBAPIError as error:
+                if not _is_busy(error):
+                    raise StoreError(f"{self._name}: {error.orig}") from error
+                last = error
+            except SQLAlchemyError as error:
+                raise StoreError(f"{self._name}: {error}") from error
+        raise StoreError(f"{self._name}: locked by another process; tried {_BUSY_TRIES} times") from last
+
+
+def _make_engine(workspace: Path, url: str | None) -> tuple[Engine, str]:
+    """Return an engine and the name by which errors call the database (without a password)."""
+    try:
+        parsed = make_url(url) if url else make_url("sqlite://").set(database=str(workspace / DATABASE_NAME))
+        if parsed.drivername == "postgresql":
+            parsed = parsed.set(drivername="postgresql+psycopg")
+        backend = parsed.get_backend_name()
+        if backend not in {"sqlite", "postgresql"}:
+            raise StoreError(f"expected a sqlite or postgresql URL, found one for {backend}")
+        arguments = {"timeout": _BUSY_SECONDS} if backend == "sqlite" else {"connect_timeout": 10}
+        # A new connection costs a millisecond or so; in return nothing stale or shared after a fork is used.
+        engine = create_engine(parsed, poolclass=NullPool, connect_args=arguments)
+    except SQLAlchemyError as error:
+        raise StoreError(f"the database URL is not understood: {error}") from error
+    except ImportError as error:
+        raise StoreError(
+            f"PostgreSQL needs a driver ({error}); install the extra: pip install 'hepchallenge[farm]'"
+        ) from error
+    if backend == "sqlite":
+        event.listen(engine, "connect", _set_up_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine, str(parsed.database)
+    return engine, parsed.render_as_string(hide_password=True)
+
+
+def _set_up_sqlite(connection: sqlite3.Connection, _: object) -> None:
+    # Transactions are begun by us alone, not by the driver's guess at statements.
+    connection.isolation_level = None
+    for pragma in (
+        "journal_mode = WAL",  # readers never wait for a writer
+        "synchronous = FULL",  # a commit survives a power cut; we commit a few times a minute
+        "foreign_keys = ON",
+        "recursive_triggers = ON",  # else REPLACE would remove rows behind the triggers' back
+        "trusted_schema = OFF",
+    ):
+        connection.execute(f"PRAGMA {pragma}").close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A writer takes its place at once; a reader that turns writer later could not wait for its turn.
+    write = connection.get_execution_options().get("hepchallenge_write", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+
+def _is_busy(error: DBAPIError) -> bool:
+    if isinstance(error.orig, sqlite3.Error):
+        code = getattr(error.orig, "sqlite_errorcode", 0)
+        return code & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+    # Serialisation failure and deadlock: the transaction was undone as a whole.
+    return getattr(error.orig, "sqlstate", None) in {"40001", "40P01"}
+
+
+def _now(connection: Connection) -> str:
+    """Return the store's time: of the one server that all hosts share, else of this host."""
+    if connection.dialect.name == "postgresql":
+        moment = connection.execute(select(func.clock_timestamp())).scalar_one()
+    else:
+        moment = datetime.now(UTC)
+    return str(moment.astimezone(UTC).isoformat(timespec="microseconds"))
+
+
+def _found_version(connection: Connection) -> int | None:
+    tables = set(inspect(connection).get_table_names())
+    if schema.schema_version.name in tables:
+        found = connection.execute(select(func.max(schema.schema_version.c.version))).scalar_one()
+        if found is not None:
+            return int(found)
+    foreign = sorted(tables & set(schema.metadata.tables))
+    if foreign:
+        raise StoreError(f"the database is not a hepchallenge workspace, yet has the tables {foreign}")
+    return None
+
+
+def _create(connection: Connection) -> None:
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _SCHEMA_LOCK})
+    if _found_version(connection) is None:
+        schema.metadata.create_all(connection, checkfirst=False)
+        for statement in schema.append_only_statements(connection.dialect.name):
+            connection.exec_driver_sql(statement)
+        connection.execute(
+            insert(schema.schema_version).values(version=schema.SCHEMA_VERSION, created_at=_now(connection))
+        )
+
+
+def _insert_once(connection: Connection, table: Table, **values: object) -> bool:
+    """Insert a row unless one with the same unique columns is there; return whether it was inserted."""
+    builder = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    result = connection.execute(builder(table).values(**values).on_conflict_do_nothing())
+    return result.rowcount == 1
+
+
+def _is_settled(connection: Connection, run_id: int) -> bool:
+    table = schema.scorings
+    verdicts = connection.execute(select(table.c.verdict).where(table.c.run_id == run_id)).scalars()
+    return any(verdict != "infrastructure" for verdict in verdicts)
+
+
+def _run(row: Any) -> Run:
+    return Run(
+        id=row.id,
+        key=codec.decode_key(row.key),
+        key_digest=row.key_digest,
+        attempt=row.attempt,
+        submission_id=row.submission_id,
+        data=DataInfo(kind=row.data_kind, digest=row.data_digest),
+        isolation=row.isolation,
+        accounting=row.accounting,
+        versions=codec.loads(row.versions),
+        created_at=row.created_at,
+    )
+
+
+def _that_counts(scorings: list[Scoring]) -> Scoring | None:
+    own = [scoring for scoring in scorings if scoring.verdict.is_participants_own]
+    candidates = own or scorings
+    return candidates[-1] if candidates else None
+
+
+def _entries(
+    connection: Connection, challenge: str, data_digest: str | None, challenge_version: str | None
+) -> list[BoardEntry]:
+    runs, scorings, submissions = schema.runs, schema.scorings, schema.submissions
+    same_challenge = runs.c.challenge == codec.escape(challenge)
+
+    newest = (
+        select(runs.c.data_digest, runs.c.challenge_version)
+        .join(scorings, scorings.c.run_id == runs.c.id)
+        .where(same_challenge)
+        .order_by(runs.c.id.desc())
+        .limit(1)
+    )
+    if data_digest is not None:
+        newest = newest.where(runs.c.data_digest == data_digest)
+    if challenge_version is not None:
+        newest = newest.where(runs.c.challenge_version == challenge_version)
+    chosen = connection.execute(newest).one_or_none()
+    if chosen is None:
+        return []
+    fits = (
+        same_challenge
+        & (runs.c.data_digest == chosen.data_digest)
+        & (runs.c.challenge_version == chosen.challenge_version)
+    )
+
+    scored: dict[int, list[Scoring]] = defaultdict(list)
+    wanted = select(scorings.c.run_id, scorings.c.scoring).join(runs).where(fits).order_by(scorings.c.id)
+    for row in connection.execute(wanted):
+        scored[row.run_id].append(codec.decode_scoring(row.scoring))
+
+    outcomes: dict[int, dict[int, FoldOutcome]] = defaultdict(dict)
+    # The failed tries first, so that a final outcome of the same fold takes their place.
+    for table in (schema.infrastructure_failures, schema.folds):
+        wanted = select(table.c.run_id, table.c.outcome).join(runs).where(fits).order_by(table.c.id)
+        for row in connection.execute(wanted):
+            outcome = codec.decode_fold(row.outcome)
+            outcomes[row.run_id][outcome.fold] = outcome
+
+    best: dict[str, tuple[bool, Any, Scoring]] = {}
+    for row in connection.execute(select(runs).where(fits).order_by(runs.c.attempt)):
+        scoring = _that_counts(scored[row.id])
+        if scoring is None:
+            continue
+        own = scoring.verdict.is_participants_own
+        if row.key_digest not in best or own or not best[row.key_digest][0]:
+            best[row.key_digest] = (own, row, scoring)
+
+    by_digest: dict[str, list[tuple[Any, Scoring]]] = defaultdict(list)
+    for _, row, scoring in sorted(best.values(), key=lambda item: item[1].id):
+        by_digest[row.submission_digest].append((row, scoring))
+
+    entries = []
+    taken_in = (
+        select(submissions)
+        .where(submissions.c.challenge == codec.escape(challenge))
+        .order_by(submissions.c.received_at, submissions.c.id)
+    )
+    for entrant in connection.execute(taken_in):
+        for row, scoring in by_digest.get(entrant.digest, ()):
+            run = _run(row)
+            folds = outcomes[row.id]
+            entries.append(
+                BoardEntry(
+                    submission=codec.decode_submission(entrant.record),
+                    run_key=run.key,
+                    data=run.data,
+                    isolation=run.isolation,
+                    accounting=run.accounting,
+                    received_at=entrant.received_at,
+                    run_at=run.created_at,
+                    versions=run.versions,
+                    scoring=scoring,
+                    folds=tuple(folds[fold] for fold in sorted(folds)),
+                )
+            )
+    return entries
