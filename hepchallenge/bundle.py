@@ -1,0 +1,127 @@
+"""One file for any Python input object, with its arrays laid out for memory mapping.
+
+The trusted side writes a bundle once; every fold of every submission maps it copy-on-write. All of
+them share the pages of the file, each may change its own view in place (as RAMP kits do), and no
+change reaches the file or another fold. Bundles only ever travel from the trusted to the untrusted
+side, which is why pickle is safe here; nothing that a submission wrote is ever unpickled.
+
+Layout: an 8-byte magic, the number of blocks, the block sizes (little-endian u64), then the blocks,
+each starting at a multiple of 64 bytes. Block 0 is a pickle (protocol 5), the rest are its
+out-of-band buffers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+import os
+import pickle
+import struct
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from hepchallenge.exceptions import InfrastructureError, OrganiserError
+
+__all__ = ["dump_object", "load_bundle", "write_bundle"]
+
+_MAGIC = b"HEPBNDL1"
+_ALIGN = 64
+
+
+def _aligned(offset: int) -> int:
+    return -(-offset // _ALIGN) * _ALIGN
+
+
+def dump_object(value: object) -> tuple[bytes, list[memoryview]]:
+    """Return the pickle of an object and its contiguous out-of-band buffers.
+
+    Classes that were defined in `problem.py` cannot be pickled by name; they go by value (cloudpickle).
+
+    Raises
+    ------
+    OrganiserError
+        If the object cannot be pickled at all.
+    """
+    buffers: list[pickle.PickleBuffer] = []
+    try:
+        head = pickle.dumps(value, protocol=5, buffer_callback=buffers.append)
+    except (pickle.PicklingError, AttributeError, TypeError):
+        import cloudpickle
+
+        buffers.clear()
+        try:
+            head = cloudpickle.dumps(value, protocol=5, buffer_callback=buffers.append)
+        except Exception as error:
+            raise OrganiserError(
+                f"inputs of type {type(value).__name__} cannot be handed to a submission: {error}"
+            ) from error
+    return head, [buffer.raw() for buffer in buffers]
+
+
+def write_bundle(value: object, folder: Path) -> Path:
+    """Write an object into `folder` under the SHA-256 of its content and return the path.
+
+    A file that is already there is left as it is, so that equal inputs are stored once.
+    """
+    head, buffers = dump_object(value)
+    blocks = [memoryview(head), *buffers]
+    sizes = [block.nbytes for block in blocks]
+    header = _MAGIC + struct.pack(f"<Q{len(sizes)}Q", len(sizes), *sizes)
+
+    digest = hashlib.sha256(header)
+    for block in blocks:
+        digest.update(block)
+    target = folder / f"{digest.hexdigest()}.bundle"
+    if target.exists():
+        return target
+
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=folder, prefix=".bundle-")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(header)
+            position = len(header)
+            for block in blocks:
+                start = _aligned(position)
+                file.write(b"\0" * (start - position))
+                file.write(block)
+                position = start + block.nbytes
+            file.flush()
+            os.fchmod(file.fileno(), 0o444)
+        os.replace(name, target)
+    except OSError as error:
+        Path(name).unlink(missing_ok=True)
+        raise InfrastructureError(f"cannot write staged inputs to {folder}: {error.strerror}") from error
+    return target
+
+
+def load_bundle(path: str | os.PathLike[str]) -> Any:
+    """Return the object of a bundle, its arrays mapped copy-on-write from the file.
+
+    The arrays are writable; what is written stays private to this process.
+
+    Raises
+    ------
+    InfrastructureError
+        If the file is not a bundle or is shorter than it says.
+    """
+    with open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if size < len(_MAGIC) + 8:
+            raise InfrastructureError(f"{path}: staged inputs are truncated at {size} bytes")
+        view = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
+    if bytes(view[:8]) != _MAGIC:
+        raise InfrastructureError(f"{path}: expected staged inputs starting with {_MAGIC!r}")
+    (count,) = struct.unpack_from("<Q", view, 8)
+    position = 16 + 8 * count
+    if position > size:
+        raise InfrastructureError(f"{path}: staged inputs are truncated at {size} bytes")
+    blocks = []
+    for length in struct.unpack_from(f"<{count}Q", view, 16):
+        start = _aligned(position)
+        position = start + length
+        if position > size:
+            raise InfrastructureError(f"{path}: staged inputs are truncated at {size} bytes")
+        blocks.append(view[start:position])
+    return pickle.loads(blocks[0], buffers=blocks[1:])

@@ -1,0 +1,1 @@
+"""Execution of untrusted submissions on staged inputs: isolation, limits, protocol."""

@@ -1,0 +1,194 @@
+"""CPU time, memory and processes of a fold's whole process tree, read from outside.
+
+`cgroup`: the kernel counts, through BenchExec's cgroups, where this process may make one.
+`sampled`: /proc is read every few hundredths of a second. CPU of every process ever seen is kept, also
+of children that nobody waits for; what a process used after its last reading and before an end that
+nobody waited for is lost, which is why the record says how it was counted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import threading
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+from typing import Any, Protocol
+
+from hepchallenge.run.warden import descendants
+
+__all__ = [
+    "Accountant",
+    "Accounting",
+    "CgroupAccountant",
+    "Reading",
+    "SampledAccountant",
+    "choose_accounting",
+    "new_accountant",
+]
+
+_TICK = os.sysconf("SC_CLK_TCK")
+_CGROUP_LOCK = threading.Lock()
+
+
+class Accounting(StrEnum):
+    """How CPU time and memory were counted."""
+
+    CGROUP = "cgroup"
+    """By the kernel, exactly, for all processes of the run."""
+    SAMPLED = "sampled"
+    """By reading /proc repeatedly."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a process tree has used so far and how large it is now."""
+
+    cpu_seconds: float
+    peak_memory_bytes: int
+    processes: int
+    out_of_memory: bool = False
+
+
+class Accountant(Protocol):
+    """Counts what one fold uses."""
+
+    def attach(self, pid: int) -> None:
+        """Start counting for a process and everything below it."""
+
+    def read(self) -> Reading:
+        """Return what has been used so far."""
+
+    def close(self) -> None:
+        """Stop counting and free what the kernel holds for it."""
+
+
+def _cpu_ticks(pid: int) -> tuple[int, int, int, int] | None:
+    """Return start time, own ticks, ticks of waited-for children and number of threads of a process."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            # The command name may hold blanks and brackets; fields count from behind it.
+            words = file.read().rpartition(b")")[2].split()
+    except OSError:
+        return None
+    return int(words[19]), int(words[11]) + int(words[12]), int(words[13]) + int(words[14]), int(words[17])
+
+
+def _private_memory(pid: int) -> int:
+    """Return the proportional anonymous and shared memory of a process in bytes."""
+    total = 0
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/smaps_rollup", "rb") as file:
+        for line in file:
+            if line.startswith((b"Pss_Anon:", b"Pss_Shmem:")):
+                total += int(line.split()[1]) * 1024
+    return total
+
+
+class SampledAccountant:
+    """Reads /proc for a process and all below it."""
+
+    def __init__(self) -> None:
+        self._pid = 0
+        self._seen: dict[tuple[int, int], int] = {}
+        self._most_cpu = 0
+        self._peak_memory = 0
+
+    def attach(self, pid: int) -> None:
+        """Start counting for a process and everything below it."""
+        self._pid = pid
+
+    def read(self) -> Reading:
+        """Return what has been used so far; a tree that is gone keeps its last figures."""
+        in_tree = processes = memory = 0
+        for pid in [self._pid, *descendants(self._pid)]:
+            ticks = _cpu_ticks(pid)
+            if ticks is None:
+                continue
+            start, own, waited, threads = ticks
+            processes += threads
+            in_tree += own + waited
+            self._seen[(pid, start)] = own
+            memory += _private_memory(pid)
+        # A parent's figure includes the children it waited for, the sum over all ever seen the others.
+        self._most_cpu = max(self._most_cpu, in_tree, sum(self._seen.values()))
+        self._peak_memory = max(self._peak_memory, memory)
+        return Reading(self._most_cpu / _TICK, self._peak_memory, processes)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+@cache
+def _parent_cgroup() -> Any:
+    """Return BenchExec's cgroup below which runs may get their own, or None."""
+    from benchexec.cgroups import Cgroups
+
+    logging.getLogger("benchexec").setLevel(logging.CRITICAL)
+    quiet = logging.getLogger().level
+    logging.getLogger().setLevel(logging.CRITICAL)
+    try:
+        cgroups = Cgroups.initialize()
+        usable = all(
+            cgroups.require_subsystem(name, log_method=lambda *_: None)
+            for name in (cgroups.CPU, cgroups.MEMORY)
+        )
+        if not usable:
+            return None
+        probe = cgroups.create_fresh_child_cgroup({cgroups.CPU, cgroups.MEMORY})
+        probe.remove()
+    except Exception:
+        # BenchExec raises many kinds here, one per way in which a host can lack cgroups.
+        return None
+    finally:
+        logging.getLogger().setLevel(quiet)
+    return cgroups
+
+
+class CgroupAccountant:
+    """Lets the kernel count, in a cgroup of its own with a memory limit."""
+
+    def __init__(self, memory_bytes: int) -> None:
+        parent = _parent_cgroup()
+        with _CGROUP_LOCK:
+            self._cgroup = parent.create_fresh_child_cgroup({parent.CPU, parent.MEMORY})
+        self._cgroup.write_memory_limit(memory_bytes)
+        with contextlib.suppress(OSError):
+            if self._cgroup.can_limit_swap():
+                self._cgroup.disable_swap()
+        self._pid = 0
+
+    def attach(self, pid: int) -> None:
+        """Put a process into the cgroup; everything it forks stays in it."""
+        self._pid = pid
+        self._cgroup.add_task(pid)
+
+    def read(self) -> Reading:
+        """Return the kernel's figures."""
+        processes = 0
+        for pid in [self._pid, *descendants(self._pid)]:
+            ticks = _cpu_ticks(pid)
+            processes += ticks[3] if ticks else 0
+        return Reading(
+            float(self._cgroup.read_cputime() or 0.0),
+            int(self._cgroup.read_max_mem_usage() or 0),
+            processes,
+            bool(self._cgroup.read_oom_kill_count()),
+        )
+
+    def close(self) -> None:
+        """Kill what is left in the cgroup and remove it."""
+        with contextlib.suppress(Exception):
+            self._cgroup.kill_all_tasks()
+            self._cgroup.remove()
+
+
+def choose_accounting() -> Accounting:
+    """Return how this host can count."""
+    return Accounting.CGROUP if _parent_cgroup() is not None else Accounting.SAMPLED
+
+
+def new_accountant(accounting: Accounting, memory_bytes: int) -> Accountant:
+    """Return an accountant for one fold."""
+    return CgroupAccountant(memory_bytes) if accounting is Accounting.CGROUP else SampledAccountant()

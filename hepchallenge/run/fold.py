@@ -1,0 +1,120 @@
+"""The untrusted end: one fold of one submission, inside its sandbox.
+
+This process holds the participant's code together with what it may know: the features, and the labels
+of its own training rows (all other rows masked). It speaks frames on the private channel and
+nothing else leaves it.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import sys
+import traceback
+from dataclasses import dataclass
+from inspect import signature
+from typing import Any
+
+import numpy as np
+
+from hepchallenge.bundle import load_bundle
+from hepchallenge.run.frames import Channel, Kind
+
+__all__ = ["FoldTask", "serve_fold"]
+
+_MAX_TRACEBACK = 12_000
+
+
+@dataclass(frozen=True)
+class FoldTask:
+    """Where a fold finds its public inputs; paths are valid inside the sandbox."""
+
+    submission: str
+    train_inputs: str
+    test_inputs: str | None
+    seed: int
+
+
+def _seed_everything(seed: int) -> None:
+    import random
+
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002 - RAMP submissions draw from the global generator
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.manual_seed(seed)
+
+
+def _own_traceback(error: BaseException, submission: str) -> str:
+    """Return the traceback from the first frame of the submission on; ours would not help its author."""
+    frames = traceback.extract_tb(error.__traceback__)
+    first = next((i for i, f in enumerate(frames) if f.filename.startswith(submission)), None)
+    shown = frames[first:] if first is not None else frames[-1:]
+    for frame in shown:
+        frame.filename = frame.filename.removeprefix(submission + os.sep)
+    lines = ["Traceback (most recent call last):\n", *traceback.format_list(shown)]
+    lines += traceback.format_exception_only(error)
+    return "".join(lines)[-_MAX_TRACEBACK:]
+
+
+class _NotPlain(TypeError):
+    """A prediction is no plain array."""
+
+
+def _plain_array(value: Any) -> np.ndarray:
+    """Return a prediction as a plain ndarray, or raise _NotPlain saying what came instead."""
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise _NotPlain(
+            f"predictions must be plain numbers or text in rows of equal length: {error}"
+        ) from None
+    if type(array) is not np.ndarray:
+        array = np.array(array, subok=False)
+    if array.dtype.kind not in "biufU":
+        raise _NotPlain(
+            f"predictions must be plain numbers or text; predict returned {type(value).__name__} "
+            f"with dtype {array.dtype} and shape {array.shape}"
+        )
+    if array.dtype.kind == "f" and array.dtype.itemsize > 8:
+        array = array.astype(np.float64)
+    return array
+
+
+def _predict(workflow: Any, model: Any, inputs: Any, fold: Any) -> Any:
+    """Call `test_submission` as ramp-test does: with the fold if its third argument is called so."""
+    parameters = list(signature(workflow.test_submission).parameters)
+    if len(parameters) == 3 and parameters[2] == "fold":
+        return workflow.test_submission(model, inputs, fold)
+    return workflow.test_submission(model, inputs)
+
+
+def serve_fold(channel: Channel, task: FoldTask, workflow: Any) -> None:
+    """Answer the runner's frames until it says DONE: fit once, then predict what is asked for."""
+    channel.send(Kind.READY)
+    frame = channel.receive()
+    step = "fit"
+    try:
+        y, train_is, valid_is = pickle.loads(frame.payload)
+        _seed_everything(task.seed)
+        if task.submission not in sys.path:
+            # Last, so that no file of a submission can stand in for a library's module.
+            sys.path.append(task.submission)
+        train_inputs = load_bundle(task.train_inputs)
+        model = workflow.train_submission(task.submission, train_inputs, y, train_is)
+        channel.send(Kind.FITTED)
+        while (frame := channel.receive()).kind is Kind.PREDICT:
+            part = frame.header["part"]
+            step = f"predict on {part}"
+            if part == "train":
+                prediction = _predict(workflow, model, train_inputs, (train_is, valid_is))
+            else:
+                assert task.test_inputs is not None, "the runner asked for a test part that was not staged"
+                prediction = _predict(workflow, model, load_bundle(task.test_inputs), None)
+            channel.send_array(Kind.PREDICTION, {"part": part}, _plain_array(prediction))
+    except _NotPlain as error:
+        channel.send(Kind.ERROR, {"step": step, "fault": "prediction"}, str(error).encode())
+    except BaseException as error:
+        # Also SystemExit and KeyboardInterrupt: a submission that ends itself is told so.
+        text = _own_traceback(error, task.submission)
+        channel.send(Kind.ERROR, {"step": step}, text.encode("utf-8", "replace"))

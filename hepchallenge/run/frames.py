@@ -1,0 +1,209 @@
+"""The private channel between the runner and a submission: framed, versioned, size-capped.
+
+A frame is a fixed 20-byte head (magic with version, kind, lengths), a JSON header of at most 64 KiB
+and a raw payload. Towards the submission the payload may be a pickle, since the trusted side wrote
+it. From the submission it is the bytes of one plain array, whose dtype and shape are checked before
+a byte of payload is read; nothing from a submission is ever unpickled or evaluated.
+
+stdout is the participant's own; it is logged and never parsed.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import socket
+import struct
+import time
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+
+from hepchallenge.exceptions import HepChallengeError
+
+__all__ = ["Channel", "ChannelClosed", "ChannelTimeout", "Frame", "FrameError", "Kind", "array_header"]
+
+_MAGIC = b"HCF1"
+_HEAD = struct.Struct("<4sIIQ")
+_MAX_HEADER = 64 * 1024
+_MAX_TEXT = 256 * 1024
+_CHUNK = 1 << 20
+_MAX_NDIM = 8
+_DTYPE = re.compile(r"[<>|=]?(b1|[iu][1248]|f[248]|U[0-9]{1,4})")
+
+
+class Kind(IntEnum):
+    """What a frame says. The first four go to the submission, the others come from it."""
+
+    FIT = 1
+    PREDICT = 2
+    DONE = 3
+    READY = 16
+    FITTED = 17
+    PREDICTION = 18
+    ERROR = 19
+
+
+class FrameError(HepChallengeError):
+    """The other side sent something that is not a frame of this protocol."""
+
+
+class ChannelClosed(HepChallengeError):
+    """The other side closed the channel before a whole frame had come."""
+
+
+class ChannelTimeout(HepChallengeError):
+    """No whole frame came before the deadline."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One message: its kind, its small JSON header and its payload."""
+
+    kind: Kind
+    header: dict[str, Any]
+    payload: bytearray | bytes = b""
+
+
+def array_header(array: np.ndarray) -> dict[str, Any]:
+    """Return the header that announces a plain array."""
+    return {"dtype": array.dtype.str, "shape": list(array.shape)}
+
+
+def _announced_array(header: dict[str, Any], payload_bytes: int) -> tuple[np.dtype[Any], tuple[int, ...]]:
+    """Return dtype and shape of an announced array, or raise FrameError before any payload is read."""
+    text, shape = header.get("dtype"), header.get("shape")
+    if not isinstance(text, str) or not _DTYPE.fullmatch(text):
+        raise FrameError(
+            f"prediction of dtype {str(text)[:40]!r}: expected plain booleans, integers, floats or text"
+        )
+    if (
+        not isinstance(shape, list)
+        or len(shape) > _MAX_NDIM
+        or not all(isinstance(n, int) and not isinstance(n, bool) and 0 <= n < 2**40 for n in shape)
+    ):
+        raise FrameError(f"prediction of shape {str(shape)[:80]}: expected at most {_MAX_NDIM} lengths")
+    dtype = np.dtype(text)
+    expected = math.prod(shape) * dtype.itemsize
+    if expected != payload_bytes:
+        raise FrameError(f"prediction of {payload_bytes} bytes: its dtype and shape say {expected}")
+    return dtype, tuple(shape)
+
+
+class Channel:
+    """Sends and receives frames over a connected stream socket."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+
+    def fileno(self) -> int:
+        """Return the descriptor, for selectors."""
+        return self._socket.fileno()
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._socket.close()
+
+    def send(self, kind: Kind, header: dict[str, Any] | None = None, payload: Any = b"") -> None:
+        """Send one frame; `payload` is any bytes-like object."""
+        head = json.dumps(header or {}).encode()
+        if len(head) > _MAX_HEADER:
+            raise FrameError(f"frame header of {len(head)} bytes: at most {_MAX_HEADER}")
+        view = memoryview(payload).cast("B") if memoryview(payload).nbytes else memoryview(b"")
+        self._socket.sendall(_HEAD.pack(_MAGIC, kind, len(head), view.nbytes) + head)
+        if view.nbytes:
+            self._socket.sendall(view)
+
+    def send_array(self, kind: Kind, header: dict[str, Any], array: np.ndarray) -> None:
+        """Send a plain array (C order) with its dtype and shape in the header."""
+        contiguous = np.ascontiguousarray(array).reshape(array.shape)
+        data = contiguous.reshape(-1).view(np.uint8) if contiguous.size else b""
+        self.send(kind, {**header, **array_header(contiguous)}, data)
+
+    def receive(self, deadline: float | None = None, max_payload: int | None = None) -> Frame:
+        """Return the next frame.
+
+        Parameters
+        ----------
+        deadline
+            `time.monotonic()` after which ChannelTimeout is raised; None waits for ever.
+        max_payload
+            Largest payload in bytes; a frame that announces more is refused before it is read.
+
+        Raises
+        ------
+        ChannelClosed, ChannelTimeout, FrameError
+        """
+        magic, kind_number, header_bytes, payload_bytes = _HEAD.unpack(self._read(_HEAD.size, deadline))
+        if magic != _MAGIC:
+            raise FrameError("bytes on the private channel that are no frame of this version")
+        try:
+            kind = Kind(kind_number)
+        except ValueError:
+            raise FrameError(f"frame of the unknown kind {kind_number}") from None
+        if header_bytes > _MAX_HEADER:
+            raise FrameError(f"frame header of {header_bytes} bytes: at most {_MAX_HEADER}")
+        if kind is Kind.ERROR and payload_bytes > _MAX_TEXT:
+            raise FrameError(f"error text of {payload_bytes} bytes: at most {_MAX_TEXT}")
+        if max_payload is not None and payload_bytes > max_payload:
+            raise PayloadTooLarge(payload_bytes, max_payload)
+        try:
+            header = json.loads(bytes(self._read(header_bytes, deadline)))
+        except (ValueError, RecursionError):
+            raise FrameError("frame header is not JSON") from None
+        if not isinstance(header, dict):
+            raise FrameError("frame header is not a JSON object")
+        if kind is Kind.PREDICTION:
+            _announced_array(header, payload_bytes)
+        return Frame(kind, header, self._read(payload_bytes, deadline))
+
+    def _read(self, size: int, deadline: float | None) -> bytearray:
+        data = bytearray(min(size, _CHUNK))
+        filled = 0
+        while filled < size:
+            if filled == len(data):
+                # Grown as bytes come, so that an announced size alone costs no memory.
+                data.extend(bytes(min(size - filled, max(_CHUNK, len(data)))))
+            if deadline is None:
+                self._socket.settimeout(None)
+            else:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise ChannelTimeout("no answer before the deadline")
+                self._socket.settimeout(left)
+            try:
+                count = self._socket.recv_into(memoryview(data)[filled:])
+            except TimeoutError:
+                raise ChannelTimeout("no answer before the deadline") from None
+            except OSError as error:
+                raise ChannelClosed(f"channel broke: {error.strerror}") from None
+            if count == 0:
+                raise ChannelClosed("channel closed before a whole frame had come")
+            filled += count
+        return data
+
+
+class PayloadTooLarge(FrameError):
+    """A frame announces more payload than allowed."""
+
+    def __init__(self, announced: int, allowed: int) -> None:
+        super().__init__(f"prediction of {announced} bytes: at most {allowed} are allowed")
+
+
+def array_of(frame: Frame) -> np.ndarray:
+    """Return the array that a PREDICTION frame carries, as a fresh plain ndarray.
+
+    Raises
+    ------
+    FrameError
+        If dtype, shape and payload do not fit together.
+    """
+    dtype, shape = _announced_array(frame.header, len(frame.payload))
+    # Booleans other than 0 and 1 would make numpy misbehave later on.
+    if dtype.kind == "b":
+        flags: np.ndarray = np.frombuffer(frame.payload, dtype=np.uint8).reshape(shape) != 0
+        return flags
+    return np.frombuffer(frame.payload, dtype=dtype).reshape(shape)

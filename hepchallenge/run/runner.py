@@ -1,0 +1,546 @@
+"""The trusted side of a run: starts the warm interpreter, hands out folds, watches limits.
+
+One `Runner` serves one challenge. `run_fold` may be called from several threads at once; each call
+takes a slot of cores, speaks with one fold over its private channel and returns what came of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pickle
+import queue
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hepchallenge.exceptions import InfrastructureError, InvalidSubmission
+from hepchallenge.records import Limits, PhaseUsage, Verdict
+from hepchallenge.run.accounting import Accountant, Accounting, new_accountant
+from hepchallenge.run.frames import (
+    Channel,
+    ChannelClosed,
+    ChannelTimeout,
+    Frame,
+    FrameError,
+    Kind,
+    PayloadTooLarge,
+    array_of,
+)
+from hepchallenge.run.intake import check_prediction
+from hepchallenge.run.isolation import Isolation
+from hepchallenge.run.logs import KeptLog
+
+__all__ = ["FoldJob", "FoldResult", "Runner", "core_slots"]
+
+_SAMPLE_SECONDS = 0.05
+_START_SECONDS = 120.0
+_END_SECONDS = 10.0
+_MAX_MESSAGE = 128 * 1024
+_KEPT_ENVIRONMENT = (
+    "PATH",
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    "LD_LIBRARY_PATH",
+    # On some processors these keep an older OpenBLAS from wrong results.
+    "OPENBLAS_CORETYPE",
+    "OPENBLAS_L2_SIZE",
+)
+_THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "NUMBA_NUM_THREADS",
+    "LOKY_MAX_CPU_COUNT",
+)
+_BOOTSTRAP = (
+    "import sys, json; fd = int(sys.argv[1]); sys.path[:] = json.loads(sys.argv[2]); "
+    "from hepchallenge.run.zygote import main; main(fd)"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoldJob:
+    """One fold of one submission. `labels` are the training labels with all other rows masked.
+
+    `predictions_class` is the challenge's `Predictions`, for the check of shapes; `n_test` is None where
+    the test labels are unknown.
+    """
+
+    fold: int
+    submission: Path
+    train_inputs: Path
+    test_inputs: Path | None
+    labels: Any
+    train_is: np.ndarray
+    valid_is: np.ndarray
+    n_train: int
+    n_test: int | None
+    seed: int
+    predictions_class: Any = None
+
+
+@dataclass(kw_only=True)
+class FoldResult:
+    """How a fold ended, with the arrays that passed the intake."""
+
+    verdict: Verdict
+    message: str = ""
+    predictions: dict[str, np.ndarray] = field(default_factory=dict)
+    phases: list[PhaseUsage] = field(default_factory=list)
+    wall_seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    peak_memory_bytes: int = 0
+    log: bytes = b""
+
+
+def core_slots(jobs: int, cores: Sequence[int]) -> list[tuple[int, ...]]:
+    """Share out cores to parallel jobs, as evenly as possible; more jobs than cores share all of them."""
+    if jobs > len(cores):
+        return [tuple(cores)] * jobs
+    size, rest = divmod(len(cores), jobs)
+    slots, start = [], 0
+    for index in range(jobs):
+        end = start + size + (index < rest)
+        slots.append(tuple(cores[start:end]))
+        start = end
+    return slots
+
+
+class _Ended(Exception):
+    """A fold is over, with this verdict."""
+
+    def __init__(self, verdict: Verdict, message: str) -> None:
+        super().__init__(message)
+        self.verdict = verdict
+        self.message = message
+
+
+class _Watch(threading.Thread):
+    """Reads a fold's log, samples what it uses and ends it when a limit is passed."""
+
+    def __init__(self, accountant: Accountant, limits: Limits, log: int, link: socket.socket) -> None:
+        super().__init__(daemon=True)
+        self.log = KeptLog()
+        self._accountant = accountant
+        self._limits = limits
+        self._log = log
+        self._link = link
+        self._phase = "fit"
+        self._cpu_at_start = 0.0
+        self._over = threading.Event()
+        self._lock = threading.Lock()
+        self.broken: _Ended | None = None
+
+    def begin(self, phase: str) -> float:
+        """Note the begin of a phase; return the CPU seconds used so far."""
+        with self._lock:
+            self._phase = phase
+            self._cpu_at_start = self._accountant.read().cpu_seconds
+            return self._cpu_at_start
+
+    def read_cpu(self) -> float:
+        """Return the CPU seconds used so far."""
+        with self._lock:
+            return self._accountant.read().cpu_seconds
+
+    def check(self) -> None:
+        """Compare what is used now with the limits; a first excess ends the fold."""
+        with self._lock:
+            reading = self._accountant.read()
+            limits = self._limits
+            cpu_limit = limits.fit_cpu if self._phase == "fit" else limits.predict_cpu
+            used = reading.cpu_seconds - self._cpu_at_start
+            if self.broken is not None:
+                return
+            if reading.out_of_memory or reading.peak_memory_bytes > limits.memory_bytes:
+                used_mib = reading.peak_memory_bytes / 2**20
+                self.broken = _Ended(
+                    Verdict.MEMORY_LIMIT,
+                    f"{self._phase} used {used_mib:.0f} MiB of memory or more; "
+                    f"{limits.memory_bytes / 2**20:.0f} MiB are allowed",
+                )
+            elif used > cpu_limit:
+                self.broken = _Ended(
+                    Verdict.CPU_LIMIT,
+                    f"{self._phase} used {used:.1f} s of CPU time over all its processes; "
+                    f"{cpu_limit:g} s are allowed",
+                )
+            elif reading.processes > limits.processes:
+                self.broken = _Ended(
+                    Verdict.PROCESS_LIMIT,
+                    f"{self._phase} ran {reading.processes} processes and threads; "
+                    f"{limits.processes} are allowed",
+                )
+        if self.broken is not None:
+            self.kill()
+
+    def kill(self) -> None:
+        """Tell the warden to end the fold."""
+        with contextlib.suppress(OSError):
+            self._link.send(b"k")
+
+    def run(self) -> None:
+        """Drain the log and sample until told to stop."""
+        os.set_blocking(self._log, False)
+        next_sample = 0.0
+        while not self._over.is_set():
+            self._drain()
+            if time.monotonic() >= next_sample:
+                self.check()
+                next_sample = time.monotonic() + _SAMPLE_SECONDS
+            self._over.wait(_SAMPLE_SECONDS / 2)
+        self._drain()
+
+    def _drain(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            # Bounded per turn, so that a flood of output cannot keep limits from being looked at.
+            for _ in range(64):
+                data = os.read(self._log, 1 << 16)
+                if not data:
+                    return
+                self.log.add(data)
+
+    def stop(self) -> None:
+        """End the thread after a last look at the log."""
+        self._over.set()
+        self.join()
+
+
+class Runner:
+    """Runs folds of submissions to one challenge at one isolation level.
+
+    Parameters
+    ----------
+    challenge_folder
+        Folder with `problem.py`; of it only Python files and `external_imports/` are visible inside.
+    isolation, accounting
+        As chosen by `choose_isolation` and `choose_accounting`.
+    limits
+        Per fold.
+    jobs
+        Folds that run at the same time; the cores of this process are shared out among them.
+    seed
+        Also the hash seed of the interpreter, so that equal runs are equal.
+    warm_modules
+        Installed modules that submissions will import.
+    """
+
+    def __init__(
+        self,
+        *,
+        challenge_folder: Path,
+        isolation: Isolation,
+        accounting: Accounting,
+        limits: Limits,
+        jobs: int,
+        seed: int,
+        warm_modules: Sequence[str] = (),
+    ) -> None:
+        self.isolation = isolation
+        self.accounting = accounting
+        self.limits = limits
+        self.jobs = jobs
+        self._folder = challenge_folder
+        self._modules = list(warm_modules)
+        self._seed = seed
+        self._scratch = Path(tempfile.mkdtemp(prefix="hepchallenge-run-"))
+        self._slots: queue.SimpleQueue[tuple[int, ...]] = queue.SimpleQueue()
+        for slot in core_slots(jobs, sorted(os.sched_getaffinity(0))):
+            self._slots.put(slot)
+        self._lock = threading.Lock()
+        self._ready = False
+        self._closed = False
+        self._start_zygote()
+
+    def __enter__(self) -> Runner:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _environment(self) -> dict[str, str]:
+        threads = str(max(1, len(os.sched_getaffinity(0)) // self.jobs))
+        environment = {name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ}
+        environment |= dict.fromkeys(_THREAD_VARIABLES, threads)
+        scratch = "/tmp" if self.isolation is Isolation.NAMESPACES else str(self._scratch)
+        # Nothing else of this process's environment is passed on, no PYTHON* variable in particular.
+        own = {"HOME": scratch, "TMPDIR": scratch, "MPLCONFIGDIR": scratch}
+        return environment | own | {"PYTHONHASHSEED": str(self._seed % 2**32), "PYTHONUNBUFFERED": "1"}
+
+    def _start_zygote(self) -> None:
+        control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        # -P: nothing of the current folder gets in; the import path is handed over.
+        command = [sys.executable, "-s", "-P", "-c", _BOOTSTRAP, str(theirs.fileno()), json.dumps(sys.path)]
+        self._zygote = subprocess.Popen(
+            command,
+            pass_fds=[theirs.fileno()],
+            env=self._environment(),
+            stdin=subprocess.DEVNULL,
+            cwd="/",
+            start_new_session=True,
+        )
+        theirs.close()
+        self._control = control
+        control.send(json.dumps({"challenge_folder": str(self._folder), "modules": self._modules}).encode())
+
+    def _await_zygote(self) -> None:
+        """Wait until the warm interpreter has imported what it needs."""
+        with self._lock:
+            if self._ready:
+                return
+            self._control.settimeout(_START_SECONDS)
+            try:
+                answer = self._control.recv(_MAX_MESSAGE)
+            except TimeoutError:
+                raise InfrastructureError(
+                    f"the warm interpreter was not ready after {_START_SECONDS:g} s"
+                ) from None
+            word = json.loads(answer) if answer else {"error": "it ended while starting"}
+            if "error" in word:
+                raise InfrastructureError(
+                    f"the warm interpreter could not load the challenge: {word['error']}"
+                )
+            self._control.settimeout(None)
+            self._ready = True
+
+    def close(self) -> None:
+        """End the warm interpreter; folds still running are ended by their wardens."""
+        if self._closed:
+            return
+        self._closed = True
+        self._control.close()
+        try:
+            self._zygote.wait(_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._zygote.kill()
+            self._zygote.wait()
+        shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def _container(self, job: FoldJob) -> dict[str, Any] | None:
+        if self.isolation is Isolation.NONE:
+            return None
+        # Imported late: where there are no namespaces it may not even import.
+        from hepchallenge.run.container import interpreter_paths
+
+        folder = self._folder
+        code = [str(path) for path in sorted(folder.glob("*.py"))]
+        if (folder / "external_imports").is_dir():
+            code.append(str(folder / "external_imports"))
+        base = interpreter_paths()
+        inputs = [job.train_inputs, *([job.test_inputs] if job.test_inputs else [])]
+        extra = [*code, str(job.submission), *map(str, inputs)]
+        visible = [*base, *(p for p in extra if not any(p.startswith(b + "/") for b in base))]
+        covered = [str(p) for b in base for p in Path(b).glob("*/data") if Path(b).name == "challenges"]
+        mountpoint = self._scratch / "root"
+        mountpoint.mkdir(exist_ok=True)
+        return {
+            "visible": visible,
+            "covered": covered,
+            "scratch_bytes": min(self.limits.output_bytes, self.limits.memory_bytes),
+            "mountpoint": str(mountpoint),
+        }
+
+    def run_fold(self, job: FoldJob) -> FoldResult:
+        """Run one fold and return how it ended; the participant's faults are verdicts, never exceptions.
+
+        Faults of the host come back as the verdict `infrastructure`.
+        """
+        slot = self._slots.get()
+        try:
+            self._await_zygote()
+            return self._run(job, slot)
+        except (InfrastructureError, OSError) as error:
+            return FoldResult(verdict=Verdict.INFRASTRUCTURE, message=str(error))
+        finally:
+            self._slots.put(slot)
+
+    def _run(self, job: FoldJob, slot: tuple[int, ...]) -> FoldResult:
+        channel_socket, fold_channel = socket.socketpair()
+        link, warden_link = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        log_read, log_write = os.pipe()
+        channel = Channel(channel_socket)
+        accountant = new_accountant(self.accounting, self.limits.memory_bytes)
+        working_folder = tempfile.mkdtemp(dir=self._scratch)
+        message = {
+            "task": {
+                "submission": str(job.submission),
+                "train_inputs": str(job.train_inputs),
+                "test_inputs": str(job.test_inputs) if job.test_inputs else None,
+                "seed": job.seed,
+            },
+            "container": self._container(job),
+            "cores": slot,
+            "file_bytes": self.limits.output_bytes,
+            "working_folder": working_folder,
+        }
+        watch = _Watch(accountant, self.limits, log_read, link)
+        started = time.monotonic()
+        try:
+            with self._lock:
+                socket.send_fds(
+                    self._control,
+                    [json.dumps(message).encode()],
+                    [fold_channel.fileno(), log_write, warden_link.fileno()],
+                )
+            for end in (fold_channel, warden_link):
+                end.close()
+            os.close(log_write)
+            accountant.attach(self._hear(link, "init"))
+            watch.start()
+            link.send(b"g")
+            result = self._converse(job, channel, link, watch)
+        finally:
+            channel.close()
+            watch.kill()
+            with contextlib.suppress(InfrastructureError):
+                self._hear(link, "exit")
+            if watch.is_alive():
+                watch.stop()
+            reading = accountant.read()
+            accountant.close()
+            link.close()
+            os.close(log_read)
+            shutil.rmtree(working_folder, ignore_errors=True)
+        result.wall_seconds = time.monotonic() - started
+        result.cpu_seconds = reading.cpu_seconds
+        result.peak_memory_bytes = reading.peak_memory_bytes
+        result.log = watch.log.content()
+        return result
+
+    @staticmethod
+    def _hear(link: socket.socket, word: str) -> int:
+        """Return the number that the warden tells under `word`."""
+        link.settimeout(_START_SECONDS)
+        try:
+            message = json.loads(link.recv(_MAX_MESSAGE) or b'{"error": "the warden ended early"}')
+        except (OSError, ValueError) as error:
+            raise InfrastructureError(f"no word from the warden: {error}") from None
+        if "error" in message:
+            raise InfrastructureError(message["error"])
+        return int(message[word])
+
+    def _converse(self, job: FoldJob, channel: Channel, link: socket.socket, watch: _Watch) -> FoldResult:
+        """Speak with a fold until it has fitted and predicted, or is over."""
+        result = FoldResult(verdict=Verdict.SCORED)
+        try:
+            self._expect(channel, Kind.READY, _START_SECONDS, "start", link, watch)
+            labels = pickle.dumps((job.labels, job.train_is, job.valid_is), protocol=5)
+            self._phase(result, "fit", watch, lambda: self._fit(channel, labels, link, watch))
+            self._phase(result, "predict", watch, lambda: self._predict(job, channel, link, watch, result))
+        except _Ended as end:
+            result.verdict, result.message = end.verdict, end.message
+        except InvalidSubmission as error:
+            result.verdict, result.message = Verdict.INVALID_SUBMISSION, str(error)
+        if result.verdict is not Verdict.SCORED:
+            result.predictions = {}
+        return result
+
+    def _phase(self, result: FoldResult, name: Any, watch: _Watch, action: Any) -> None:
+        cpu = watch.begin(name)
+        start = time.monotonic()
+        try:
+            action()
+        finally:
+            wall = time.monotonic() - start
+            result.phases.append(
+                PhaseUsage(phase=name, wall_seconds=wall, cpu_seconds=watch.read_cpu() - cpu)
+            )
+        # What was used between the last sample and the answer counts too.
+        watch.check()
+        if watch.broken is not None:
+            raise watch.broken
+
+    def _fit(self, channel: Channel, labels: bytes, link: socket.socket, watch: _Watch) -> None:
+        channel.send(Kind.FIT, {}, labels)
+        self._expect(channel, Kind.FITTED, self.limits.fit_wall, "fit", link, watch)
+
+    def _predict(
+        self, job: FoldJob, channel: Channel, link: socket.socket, watch: _Watch, result: FoldResult
+    ) -> None:
+        deadline = time.monotonic() + self.limits.predict_wall
+        parts = [("train", job.n_train)]
+        if job.test_inputs is not None:
+            parts.append(("test", -1 if job.n_test is None else job.n_test))
+        for part, n_rows in parts:
+            with contextlib.suppress(OSError):
+                channel.send(Kind.PREDICT, {"part": part})
+            left = deadline - time.monotonic()
+            frame = self._expect(channel, Kind.PREDICTION, left, f"predict on {part}", link, watch)
+            array = array_of(frame)
+            rows = n_rows if n_rows >= 0 else len(array) if array.ndim else 0
+            result.predictions[part] = check_prediction(array, part, rows, job.predictions_class)
+
+    def _expect(
+        self, channel: Channel, kind: Kind, seconds: float, step: str, link: socket.socket, watch: _Watch
+    ) -> Frame:
+        """Return the next frame of `kind`; every other way in which a step can end raises `_Ended`."""
+        try:
+            frame = channel.receive(time.monotonic() + seconds, self.limits.output_bytes)
+        except ChannelTimeout:
+            if step == "start":
+                raise InfrastructureError(f"a fold did not start within {seconds:g} s") from None
+            limit = self.limits.fit_wall if step == "fit" else self.limits.predict_wall
+            message = f"{step.partition(' ')[0]} took more than the {limit:g} s of wall-clock time allowed"
+            raise _Ended(Verdict.WALL_LIMIT, message) from None
+        except PayloadTooLarge as error:
+            raise _Ended(Verdict.OUTPUT_LIMIT, f"{step}: {error}") from None
+        except FrameError as error:
+            raise _Ended(Verdict.INVALID_SUBMISSION, f"{step}: {error}") from None
+        except ChannelClosed:
+            raise self._why_closed(step, link, watch) from None
+        if frame.kind is Kind.ERROR:
+            text = bytes(frame.payload).decode("utf-8", "replace")
+            where = str(frame.header.get("step", step))[:80]
+            if frame.header.get("fault") == "prediction":
+                raise _Ended(Verdict.INVALID_SUBMISSION, f"{where}: {text}")
+            raise _Ended(Verdict.RUNTIME_ERROR, f"{where} failed\n{text}")
+        if frame.kind is not kind:
+            raise _Ended(
+                Verdict.INVALID_SUBMISSION, f"{step}: expected a {kind.name} frame, found {frame.kind.name}"
+            )
+        return frame
+
+    @staticmethod
+    def _why_closed(step: str, link: socket.socket, watch: _Watch) -> _Ended:
+        """Find out why a fold closed its channel before it had answered."""
+        # A closed channel without an end would otherwise be waited for.
+        link.settimeout(0.5)
+        try:
+            word = link.recv(_MAX_MESSAGE)
+        except TimeoutError:
+            word = b""
+            watch.kill()
+        except OSError:
+            word = b""
+        watch.check()
+        if watch.broken is not None:
+            return watch.broken
+        message = json.loads(word) if word else {}
+        if "error" in message:
+            raise InfrastructureError(message["error"])
+        code = message.get("exit")
+        if code is None:
+            return _Ended(
+                Verdict.RUNTIME_ERROR, f"{step}: the private channel was closed before an answer came"
+            )
+        if code >= 100:
+            number = code - 100
+            name = signal.Signals(number).name if number in set(signal.Signals) else str(number)
+            return _Ended(Verdict.RUNTIME_ERROR, f"{step}: the process was ended by signal {name}")
+        return _Ended(Verdict.RUNTIME_ERROR, f"{step}: the process ended early with exit code {code}")

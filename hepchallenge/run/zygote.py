@@ -1,0 +1,105 @@
+"""The warm interpreter: imports the challenge's libraries once, then forks for every fold.
+
+It runs trusted code only (the framework, the challenge's `problem.py`, installed libraries), never
+a line of a submission, and never holds a label. So a fork of it starts where an import would have
+ended, without anything of another fold or submission in it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import os
+import signal
+import socket
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+from hepchallenge.run import warden
+from hepchallenge.run.container import ContainerPlan
+from hepchallenge.run.fold import FoldTask, serve_fold
+from hepchallenge.run.frames import Channel
+
+__all__ = ["main"]
+
+MAX_MESSAGE = 128 * 1024
+
+
+def _load_workflow(folder: str) -> Any:
+    from hepchallenge.contract import load_problem
+
+    return load_problem(Path(folder)).workflow
+
+
+def _warm_up(modules: list[str]) -> None:
+    """Import what submissions will import; a module that does not import here is theirs to fail on."""
+    for name in modules:
+        with contextlib.suppress(BaseException):
+            importlib.import_module(name)
+
+
+def _fork_warden(job: dict[str, Any], descriptors: list[int], workflow: Any, control: socket.socket) -> None:
+    """Fork the warden of one job; in the parent, close what belongs to the child."""
+    channel_fd, log_fd, link_fd = descriptors
+    pid = os.fork()
+    if pid:
+        for descriptor in descriptors:
+            os.close(descriptor)
+        return
+    try:
+        control.close()
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        os.dup2(log_fd, 1)
+        os.dup2(log_fd, 2)
+        os.close(log_fd)
+        task = FoldTask(**job["task"])
+        link = socket.socket(fileno=link_fd)
+
+        def body() -> None:
+            link.close()
+            serve_fold(Channel(socket.socket(fileno=channel_fd)), task, workflow)
+            sys.stdout.flush()
+            sys.stderr.flush()
+
+        boxed = ContainerPlan(**job["container"]) if job["container"] else None
+        plan = warden.WardenPlan(
+            boxed, tuple(job["cores"]), int(job["file_bytes"]), str(job["working_folder"])
+        )
+        warden.guard(plan, link, body)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(0)
+
+
+def main(control_fd: int) -> None:
+    """Serve jobs from the runner until it closes the control socket.
+
+    The first message names the challenge's folder and the modules to import; each further message is
+    a job with three descriptors: private channel, log pipe, link to the runner.
+    """
+    control = socket.socket(fileno=control_fd)
+    # Wardens report through their links; nobody waits for them here.
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 0)
+    os.close(null)
+
+    setup = json.loads(control.recv(MAX_MESSAGE))
+    try:
+        workflow = _load_workflow(setup["challenge_folder"])
+        _warm_up(setup["modules"])
+    except BaseException as error:
+        control.send(json.dumps({"error": f"{type(error).__name__}: {error}"}).encode())
+        return
+    control.send(json.dumps({"ready": True}).encode())
+
+    while True:
+        message, descriptors, _, _ = socket.recv_fds(control, MAX_MESSAGE, 3)
+        if not message:
+            return
+        _fork_warden(json.loads(message), descriptors, workflow, control)

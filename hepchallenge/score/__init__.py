@@ -1,0 +1,1 @@
+"""Trusted scoring of stored predictions; no submission code is alive here."""

@@ -1,0 +1,1 @@
+"""Trusted preparation: public inputs, folds and submissions, with every label kept back."""
