@@ -1,0 +1,539 @@
+"""Published tables in, checked Arrow tables out; and the memory-mapped tables of a prepared folder.
+
+A published table is CSV as its authors gave it away: plain, gzipped, or one of several members of a zip
+archive (also of a zip inside a zip). What it must hold is declared once, as a `TableSchema`; every
+deviation is a `DataError` that names file, column and row. Rows are counted from 1 without the header.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import fnmatch
+import gzip
+import hashlib
+import json
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import IO, Any, cast
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pa_csv
+from numpy.typing import NDArray
+
+from hepchallenge.exceptions import DataError
+
+__all__ = [
+    "Published",
+    "TableSchema",
+    "check_table",
+    "find_published",
+    "published_files",
+    "read_csv",
+    "read_table",
+    "table_digest",
+    "write_table",
+]
+
+_opened: ContextVar[set[Path] | None] = ContextVar("opened", default=None)
+_DAMAGED = (EOFError, gzip.BadGzipFile, zipfile.BadZipFile, zlib.error)
+
+
+# --- Published files
+
+
+@dataclass(frozen=True)
+class Published:
+    """A file on disk, or a member of a zip archive on disk; `members` leads through nested archives."""
+
+    path: Path
+    members: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return "!".join((str(self.path), *self.members))
+
+    @property
+    def name(self) -> str:
+        """The file's own name, without folders."""
+        return (self.members[-1] if self.members else self.path.name).rsplit("/", 1)[-1]
+
+    @contextlib.contextmanager
+    def open(self) -> Iterator[IO[bytes]]:
+        """Open for reading, unpacked.
+
+        Raises
+        ------
+        DataError
+            If the file cannot be opened, or while reading turns out to be damaged or cut off.
+        """
+        opened = _opened.get()
+        if opened is not None:
+            opened.add(self.path)
+        with self._unpacked() as stream:
+            yield stream
+
+    @contextlib.contextmanager
+    def _unpacked(self) -> Iterator[IO[bytes]]:
+        try:
+            with contextlib.ExitStack() as stack:
+                stream: Any = stack.enter_context(self.path.open("rb"))
+                for member in self.members:
+                    archive = stack.enter_context(zipfile.ZipFile(stream))
+                    stream = stack.enter_context(archive.open(member))
+                if self.name.endswith(".gz"):
+                    stream = stack.enter_context(gzip.GzipFile(fileobj=stream, mode="rb"))
+                yield stream
+        except _DAMAGED as error:
+            raise DataError(self, "content", "a whole file", f"{error} (cut off or damaged)") from error
+        except RuntimeError as error:  # zipfile's word for an encrypted member
+            raise DataError(self, "content", "a readable archive", str(error)) from error
+        except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
+            if error.filename != str(self.path):
+                raise
+            raise DataError(self, "file", "a readable file", error.strerror or str(error)) from None
+
+
+@contextlib.contextmanager
+def recorded_sources() -> Iterator[set[Path]]:
+    """Collect the paths of all published files that are opened within the block."""
+    paths: set[Path] = set()
+    token = _opened.set(paths)
+    try:
+        yield paths
+    finally:
+        _opened.reset(token)
+
+
+def _members(found: Published, depth: int) -> Iterator[Published]:
+    """Yield the files inside a zip archive, and inside archives in it."""
+    with found._unpacked() as stream, zipfile.ZipFile(stream) as archive:
+        names = [info.filename for info in archive.infolist() if not info.is_dir()]
+    for name in sorted(names):
+        # Finder's shadow copies carry the names of the real files.
+        if name.startswith("__MACOSX/") or name.rsplit("/", 1)[-1].startswith("."):
+            continue
+        inner = Published(found.path, (*found.members, name))
+        if name.lower().endswith(".zip") and depth > 1:
+            yield from _members(inner, depth - 1)
+        else:
+            yield inner
+
+
+def _list(source: Path) -> tuple[list[Published], list[DataError]]:
+    """List published files, and the errors of archives that could not be opened."""
+    if source.is_dir():
+        entries = sorted(e for e in source.iterdir() if e.is_file() and not e.name.startswith("."))
+    elif source.is_file():
+        entries = [source]
+    else:
+        raise DataError(source, "path", "a file or a folder", "no such file or folder")
+    found: list[Published] = []
+    damaged: list[DataError] = []
+    for entry in entries:
+        if entry.suffix.lower() == ".zip":
+            try:
+                found.extend(_members(Published(entry), depth=2))
+            except DataError as error:
+                damaged.append(error)
+        else:
+            found.append(Published(entry))
+    return found, damaged
+
+
+def published_files(source: Path) -> list[Published]:
+    """List the files of a folder (not of its subfolders) or of a single file, archives opened.
+
+    Hidden files, such as unfinished downloads, are left out.
+
+    Raises
+    ------
+    DataError
+        If the path does not exist, or an archive is damaged.
+    """
+    found, damaged = _list(source)
+    if damaged:
+        raise damaged[0]
+    return found
+
+
+def find_published(source: Path, *patterns: str) -> Published | None:
+    """Find the one published file that has one of the names, as it is, gzipped or in an archive.
+
+    Parameters
+    ----------
+    source : Path
+        A folder or a single file.
+    *patterns : str
+        Names such as `train.csv`, or patterns such as `atlas-*.csv`; the first that is found wins. A plain
+        file is preferred to a gzipped one, that to a member of an archive.
+
+    Returns
+    -------
+    Published or None
+        None if nothing has such a name.
+
+    Raises
+    ------
+    DataError
+        If several files fit equally well, the path does not exist, or nothing fits and an archive that may
+        have held it is damaged.
+    """
+    files, damaged = _list(source)
+    for pattern in patterns:
+        ranked: dict[tuple[bool, bool], list[Published]] = {}
+        for file in files:
+            zipped = file.name.endswith(".gz")
+            if fnmatch.fnmatchcase(file.name.removesuffix(".gz"), pattern):
+                ranked.setdefault((bool(file.members), zipped), []).append(file)
+        if ranked:
+            best = ranked[min(ranked)]
+            if len(best) > 1:
+                names = ", ".join(sorted(str(file) for file in best))
+                raise DataError(source, pattern, "one such file", f"{len(best)}: {names}")
+            return best[0]
+    if damaged:
+        raise damaged[0]
+    return None
+
+
+# --- Published CSV
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableSchema:
+    """What a published table must hold.
+
+    Parameters
+    ----------
+    columns : mapping of str to pyarrow.DataType
+        Every column and its type; integers, floats and strings. The file may have them in any order.
+    unique : sequence of str
+        Integer columns in which no value may come twice.
+    weights : sequence of str
+        Columns that may not be negative.
+    allowed : mapping of str to sequence of str
+        String columns and the words that they may hold.
+    optional : sequence of str
+        Columns that may be missing from the file.
+
+    Notes
+    -----
+    Empty cells, NaN and infinities are refused in every column of numbers.
+    """
+
+    columns: Mapping[str, pa.DataType]
+    unique: Sequence[str] = ()
+    weights: Sequence[str] = ()
+    allowed: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    optional: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        for name in (*self.unique, *self.weights, *self.allowed, *self.optional):
+            if name not in self.columns:
+                raise ValueError(f"{name!r} is not among the columns of the schema")
+
+
+def _header(file: Published, stream: IO[bytes]) -> list[str]:
+    line = stream.readline(1 << 20)
+    if not line.strip():
+        raise DataError(
+            file, "header", "a line of column names", "an empty file" if not line else "an empty line"
+        )
+    try:
+        text = line.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise DataError(file, "header", "text in UTF-8", repr(line[:40])) from None
+    return [name.strip() for name in next(csv.reader([text]))]
+
+
+def _check_header(file: Published, names: list[str], schema: TableSchema) -> None:
+    for name in names:
+        if names.count(name) > 1:
+            raise DataError(file, f"column {name}", "every column once", f"{names.count(name)} times")
+    extra = [name for name in names if name not in schema.columns]
+    missing = [name for name in schema.columns if name not in names and name not in schema.optional]
+    if missing:
+        near = get_close_matches(missing[0], extra, n=1, cutoff=0.5)
+        found = f"no such column; is it the one called {near[0]!r}?" if near else "no such column"
+        more = f" ({len(missing)} are missing)" if len(missing) > 1 else ""
+        raise DataError(file, f"column {missing[0]}", "it in the header", f"{found}{more}")
+    if extra:
+        expected = f"only the columns {', '.join(schema.columns)}"
+        raise DataError(file, f"column {extra[0]}", expected, f"this column too ({len(extra)} too many)")
+
+
+def _parse(
+    file: Published, names: list[str], types: Mapping[str, pa.DataType], *, threads: bool
+) -> tuple[pa.Table, list[Any]]:
+    """Parse the rows below the header; also return the rows with a wrong number of cells."""
+    bad: list[Any] = []
+
+    def refuse(row: Any) -> str:
+        bad.append(row)
+        return "error"
+
+    with file.open() as stream:
+        stream.readline(1 << 20)
+        try:
+            table = pa_csv.read_csv(
+                pa.PythonFile(stream, mode="r"),
+                read_options=pa_csv.ReadOptions(column_names=names, use_threads=threads, block_size=4 << 20),
+                parse_options=pa_csv.ParseOptions(invalid_row_handler=refuse),
+                # No word means "missing": an empty cell is then an error of its column's type.
+                convert_options=pa_csv.ConvertOptions(column_types=types, null_values=[]),
+            )
+        except pa.ArrowInvalid:
+            if not bad:
+                raise
+            table = None
+    return table, bad
+
+
+def _first_bad_cell(column: pa.ChunkedArray, kind: pa.DataType) -> int | None:
+    """Return the index of the first text that is not of the type, found by halving."""
+
+    def fits(part: pa.Array) -> bool:
+        try:
+            part.cast(kind)
+        except pa.ArrowInvalid:
+            return False
+        return True
+
+    start = 0
+    for chunk in column.chunks:
+        chunk = pc.utf8_trim_whitespace(chunk)
+        if not fits(chunk):
+            low, high = 0, len(chunk)
+            while high - low > 1:
+                middle = (low + high) // 2
+                low, high = (middle, high) if fits(chunk.slice(low, middle - low)) else (low, middle)
+            return start + low
+        start += len(chunk)
+    return None
+
+
+def _words(kind: pa.DataType) -> str:
+    if pa.types.is_integer(kind):
+        return "a whole number"
+    return "a number" if pa.types.is_floating(kind) else f"a value of type {kind}"
+
+
+def _diagnose(file: Published, names: list[str], schema: TableSchema, first: Exception) -> DataError:
+    """Read a refused file again, slowly, to name the first cell or row that is wrong."""
+    try:
+        table, bad = _parse(file, names, {name: pa.binary() for name in names}, threads=False)
+    except pa.ArrowInvalid as error:
+        return DataError(file, "content", "CSV", str(error).splitlines()[0])
+    if bad:
+        row = bad[0]
+        where = f"row {row.number}" if row.number is not None else "a row"
+        text = row.text if len(row.text) <= 60 else f"{row.text[:57]}..."
+        return DataError(file, where, f"{row.expected_columns} cells", f"{row.actual_columns}: {text!r}")
+    worst: tuple[int, str] | None = None
+    for name in names:
+        # Text that is not UTF-8 is wrong in any column.
+        texts = table[name]
+        index = _first_bad_cell_utf8(texts)
+        kind = schema.columns[name]
+        if index is None and not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+            index = _first_bad_cell(texts.cast(pa.string()), kind)
+        if index is not None and (worst is None or index < worst[0]):
+            worst = (index, name)
+    if worst is None:
+        return DataError(file, "content", "CSV", str(first).splitlines()[0])
+    index, name = worst
+    cell = table[name][index].as_py()
+    text = repr(cell.decode("utf-8", "backslashreplace")) if cell else "an empty cell"
+    return DataError(file, f"column {name}, row {index + 1}", _words(schema.columns[name]), text[:60])
+
+
+def _first_bad_cell_utf8(column: pa.ChunkedArray) -> int | None:
+    try:
+        column.cast(pa.string())
+    except pa.ArrowInvalid:
+        for index, cell in enumerate(column.to_pylist()):
+            try:
+                cell.decode("utf-8")
+            except UnicodeDecodeError:
+                return index
+    return None
+
+
+def read_csv(file: Published | Path, schema: TableSchema) -> pa.Table:
+    """Read a published CSV file and check everything that its schema declares.
+
+    Returns
+    -------
+    pyarrow.Table
+        The columns that the file has, in the order of the schema, without nulls.
+
+    Raises
+    ------
+    DataError
+        If the file is absent, cut off or damaged, has no rows, lacks a column or has one too many, or a cell
+        breaks the schema; the first such cell is named.
+    """
+    if isinstance(file, Path):
+        file = Published(file)
+    with file.open() as stream:
+        names = _header(file, stream)
+    _check_header(file, names, schema)
+    types = {name: schema.columns[name] for name in names}
+    try:
+        table, bad = _parse(file, names, types, threads=True)
+    except pa.ArrowInvalid as error:
+        raise _diagnose(file, names, schema, error) from None
+    if bad:
+        raise _diagnose(file, names, schema, ValueError("rows of different lengths"))
+    table = table.select([name for name in schema.columns if name in names])
+    check_table(table, schema, file)
+    return table
+
+
+def check_table(table: pa.Table, schema: TableSchema, file: object) -> None:
+    """Check the values of a table against a schema (types and columns are taken as right).
+
+    Parameters
+    ----------
+    file : object
+        What the error names as the file.
+
+    Raises
+    ------
+    DataError
+        If there are no rows, a number is NaN or infinite, an id comes twice, a weight is negative, or a word
+        is not allowed.
+    """
+    if table.num_rows == 0:
+        raise DataError(file, "rows", "at least one", "none")
+    for name in table.column_names:
+        column = table[name]
+        if column.null_count:
+            row = int(pc.index(pc.is_null(column), True).as_py()) + 1
+            raise DataError(file, f"column {name}, row {row}", "a value", "none")
+        if pa.types.is_floating(column.type):
+            _refuse_first(file, name, column, pc.invert(pc.is_finite(column)), "a finite number")
+        if name in schema.weights:
+            _refuse_first(file, name, column, pc.less(column, 0), "a weight from 0")
+        if name in schema.allowed:
+            words = schema.allowed[name]
+            inside = pc.is_in(column, value_set=pa.array(list(words), column.type))
+            _refuse_first(file, name, column, pc.invert(inside), f"one of {', '.join(words)}")
+        if name in schema.unique:
+            _check_unique(file, name, column.to_numpy())
+
+
+def _refuse_first(
+    file: object, name: str, column: pa.ChunkedArray, wrong: pa.ChunkedArray, expected: str
+) -> None:
+    row = int(pc.index(wrong, True).as_py())
+    if row >= 0:
+        count = int(pc.sum(wrong).as_py())
+        more = f" ({count} such rows)" if count > 1 else ""
+        raise DataError(file, f"column {name}, row {row + 1}", expected, f"{column[row].as_py()!r}{more}")
+
+
+def _check_unique(file: object, name: str, values: NDArray[Any]) -> None:
+    if values.size < 2 or bool(np.all(values[1:] > values[:-1])):
+        return
+    order = np.argsort(values, kind="stable")
+    same = np.flatnonzero(np.diff(values[order]) == 0)
+    if same.size:
+        # Equal values keep the file's order, so the later row of the earliest pair is named.
+        row = int(order[same + 1].min())
+        raise DataError(file, f"column {name}, row {row + 1}", "every value once", f"{values[row]} again")
+
+
+# --- Prepared tables
+
+
+def write_table(file: Path, table: pa.Table) -> None:
+    """Write a table as uncompressed Feather v2 in one piece, so that it can be mapped without copying."""
+    table = table.combine_chunks().replace_schema_metadata(None)
+    with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
+
+
+def read_table(prepared: Path, name: str, columns: Sequence[str] | None = None) -> pa.Table:
+    """Map a table of a prepared folder into memory; nothing is copied and only pages that are used are read.
+
+    Parameters
+    ----------
+    prepared : Path
+        The folder, as `open_prepared` returns it.
+    name : str
+        Name of the table, such as `train`.
+    columns : sequence of str, optional
+        The columns to take, in this order; all by default.
+
+    Raises
+    ------
+    DataError
+        If there is no such table or column, or the file is damaged.
+    """
+    file = prepared / f"{name}.arrow"
+    try:
+        with pa.memory_map(str(file)) as source:
+            table = pa.ipc.open_file(source).read_all()
+    except FileNotFoundError:
+        there = ", ".join(sorted(f.stem for f in prepared.glob("*.arrow"))) or "none"
+        raise DataError(
+            file, "file", f"the prepared table {name!r}", f"no such file (tables: {there})"
+        ) from None
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DataError(file, "content", "a Feather v2 table", str(error).splitlines()[0]) from error
+    if columns is None:
+        return table
+    for column in columns:
+        if column not in table.column_names:
+            found = f"only {', '.join(table.column_names)}"
+            raise DataError(file, f"column {column}", "it in the table", found)
+    return table.select(list(columns))
+
+
+def table_digest(table: pa.Table) -> str:
+    """Return the SHA-256 of a table's names, types and values, hexadecimal.
+
+    The same values give the same digest whatever library version wrote the file and however it was chunked.
+
+    Raises
+    ------
+    TypeError
+        If a column is neither of numbers, booleans nor strings, or has nulls.
+    """
+    digest = hashlib.sha256()
+    for name in table.column_names:
+        column = table[name]
+        if column.null_count:
+            raise TypeError(f"column {name!r} has nulls")
+        kind = column.type
+        if pa.types.is_dictionary(kind):
+            column, kind = column.cast(kind.value_type), kind.value_type
+        head = json.dumps([name, str(kind), len(column)])
+        digest.update(f"{len(head)}:{head}".encode())
+        if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+            # Few different words over many rows: hash the words by first appearance, then their numbers.
+            encoded = column.combine_chunks().dictionary_encode() if len(column) else None
+            if encoded is None:
+                continue
+            encoded = encoded.combine_chunks() if isinstance(encoded, pa.ChunkedArray) else encoded
+            digest.update(json.dumps(encoded.dictionary.to_pylist()).encode())
+            _update(digest, encoded.indices.to_numpy().astype("<i8"))
+        elif pa.types.is_primitive(kind):
+            for chunk in column.chunks:
+                values = chunk.to_numpy(zero_copy_only=False)
+                _update(digest, values.astype(values.dtype.newbyteorder("<"), copy=False))
+        else:
+            raise TypeError(f"column {name!r} has the type {kind}")
+    return digest.hexdigest()
+
+
+def _update(digest: Any, values: NDArray[Any]) -> None:
+    digest.update(memoryview(cast("Any", np.ascontiguousarray(values))).cast("B"))
