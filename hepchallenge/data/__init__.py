@@ -9,6 +9,8 @@ from hepchallenge.data.prepared import (
     write_prepared,
 )
 from hepchallenge.data.select import (
+    Choice,
+    chosen,
     current,
     fetch,
     has_own_data,
@@ -29,11 +31,13 @@ from hepchallenge.data.tables import (
 )
 
 __all__ = [
+    "Choice",
     "Manifest",
     "Published",
     "TableSchema",
     "cache_root",
     "check_table",
+    "chosen",
     "current",
     "fetch",
     "find_manifest",

@@ -205,12 +205,14 @@ def _home(function: Callable[..., Any]) -> Path:
 def code_digest(function: Callable[..., Any]) -> str:
     """Hash the code that may shape what a challenge's function writes: prepared data of older code is stale.
 
-    For a built-in challenge that is every built-in challenge (they share simulations) and the data room; for
-    another, the Python files of its folder.
+    For a built-in challenge that is every built-in challenge (they share simulations), the metrics (whose
+    kernels scale weights) and the data room; for another, the Python files of its folder.
     """
     home = _home(function)
     if builtin_folder() in home.parents:
-        files = [*builtin_folder().rglob("*.py"), *Path(__file__).resolve().parent.glob("*.py")]
+        room = Path(__file__).resolve().parent
+        metrics = (room.parent / "scoring").resolve()
+        files = [*builtin_folder().rglob("*.py"), *metrics.rglob("*.py"), *room.glob("*.py")]
     else:
         files = [*home.glob("*.py"), *home.glob("external_imports/**/*.py")]
     digest = hashlib.sha256(str(FORMAT).encode())

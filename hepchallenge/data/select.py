@@ -6,8 +6,9 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from hepchallenge.contract import Challenge
 from hepchallenge.data.fetch import Progress, download_sources
@@ -21,10 +22,36 @@ from hepchallenge.data.prepared import (
 )
 from hepchallenge.exceptions import DataError, UsageError
 
-__all__ = ["current", "fetch", "has_own_data", "prepare", "resolve", "select", "select_toy", "toy"]
+__all__ = [
+    "Choice",
+    "chosen",
+    "current",
+    "fetch",
+    "has_own_data",
+    "prepare",
+    "resolve",
+    "select",
+    "select_toy",
+    "toy",
+]
 
 _SELECTED = "selected.json"
 Waiting = Callable[[], None] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """Which data stand for a challenge: `toy`, a `path` with published or prepared files, or its `own`."""
+
+    kind: Literal["toy", "path", "own"]
+    seed: int | None = None
+    events: int | None = None
+    source: str | None = None
+    prepared: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the choice as a plain mapping."""
+        return asdict(self)
 
 
 def has_own_data(challenge: Challenge) -> bool:
@@ -123,7 +150,7 @@ def select(challenge: Challenge, source: str | os.PathLike[str], *, waiting: Wai
     if has_own_data(challenge):
         raise UsageError(f"{challenge.name} reads its own data; name another folder with score --data")
     prepared = resolve(challenge, source, waiting=waiting)
-    _remember(challenge, {"kind": "path", "source": str(Path(source).resolve()), "prepared": str(prepared)})
+    _remember(challenge, Choice(kind="path", source=str(Path(source).resolve()), prepared=str(prepared)))
     return prepared
 
 
@@ -132,14 +159,40 @@ def select_toy(
 ) -> Path:
     """Simulate toy data and make them the challenge's default; return their prepared folder."""
     prepared = toy(challenge, seed, events, waiting=waiting)
-    _remember(challenge, {"kind": "toy", "seed": seed, "events": events})
+    _remember(challenge, Choice(kind="toy", seed=seed, events=events))
     return prepared
 
 
-def _remember(challenge: Challenge, choice: dict[str, Any]) -> None:
+def _remember(challenge: Challenge, choice: Choice) -> None:
     home = _home(challenge)
     home.mkdir(parents=True, exist_ok=True)
-    write_json(home / _SELECTED, choice)
+    write_json(home / _SELECTED, choice.to_dict())
+
+
+def chosen(challenge: Challenge) -> Choice:
+    """Return which data a command uses when it names none; nothing is simulated or prepared.
+
+    Raises
+    ------
+    DataError
+        If the file that remembers the choice is damaged.
+    """
+    if has_own_data(challenge):
+        return Choice(kind="own", source=str(challenge.folder))
+    file = _home(challenge) / _SELECTED
+    try:
+        choice = Choice(**json.loads(file.read_text(encoding="utf-8")))
+        if choice.kind not in ("toy", "path") or (
+            choice.kind == "path" and not (choice.source and choice.prepared)
+        ):
+            raise ValueError(f"kind {choice.kind!r}")
+    except FileNotFoundError:
+        return Choice(kind="toy")
+    except (ValueError, TypeError) as error:
+        raise DataError(
+            file, "content", "the choice of a data set", f"{type(error).__name__}: {error}"
+        ) from None
+    return choice
 
 
 def _is_fresh(challenge: Challenge, prepared: Path) -> bool:
@@ -166,20 +219,12 @@ def current(challenge: Challenge, *, waiting: Waiting = None) -> Path:
     UsageError
         If nothing is selected and the challenge has no toy data.
     """
-    if has_own_data(challenge):
+    choice = chosen(challenge)
+    if choice.kind == "own":
         return challenge.folder
-    file = _home(challenge) / _SELECTED
-    try:
-        choice = json.loads(file.read_text(encoding="utf-8"))
-        if choice["kind"] == "toy":
-            return toy(challenge, choice["seed"], choice["events"], waiting=waiting)
-        prepared, source = Path(choice["prepared"]), Path(choice["source"])
-    except FileNotFoundError:
-        return toy(challenge, waiting=waiting)
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(
-            file, "content", "the choice of a data set", f"{type(error).__name__}: {error}"
-        ) from None
+    if choice.kind == "toy":
+        return toy(challenge, choice.seed, choice.events, waiting=waiting)
+    prepared, source = Path(str(choice.prepared)), Path(str(choice.source))
     if _is_fresh(challenge, prepared):
         return prepared
     if not source.exists():
