@@ -1,0 +1,1 @@
+"""The built-in challenges: one folder each, with a `problem.py` that ramp-test runs as well."""
