@@ -33,6 +33,7 @@ from hepchallenge.challenges.higgsml.kinematics import (
     PRIMITIVE_COLUMNS,
     delta_r,
     derived,
+    invariant_mass,
 )
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ SET_EVENTS = {"t": 250_000, "b": 100_000, "v": 450_000, "u": 18_238}
 SIGNAL_ROWS = 85_667 / 250_000
 """Fraction of signal rows, that of the published training set."""
 DEFAULT_EVENTS = 150_000
-MINIMUM_EVENTS = 100
+MINIMUM_EVENTS = 200
 
 COLUMNS = (
     "EventId",
@@ -80,7 +81,8 @@ _Z_WIDTH, _W_WIDTH = 2.5, 2.1
 _JET_PT, _JET_ETA = 30.0, 4.5
 _SEEN_PT = 20.0  # partons below it hardly enter the measured missing momentum
 _TAU_PT, _LEP_PT, _MAX_ETA = 20.0, 26.0, 2.5
-_PARTONS = 4  # initial-state partons kept of any event
+_PARTONS = 5  # initial-state partons kept of any event
+_UNSEEN_WIDTH = 8.0  # recoil, per axis, that no measured object carries
 
 
 # --- four-momenta: arrays of shape (4, n), rows E, px, py, pz in GeV ---------------------------------------
@@ -110,7 +112,7 @@ def _decay(
     heavy: float | Floats = 0.0,
     forward: bool = False,
 ) -> tuple[Floats, Floats]:
-    """Decay `parent` into a particle of mass `heavy` and a massless one; `forward`: 1 + cos^2, else isotropic."""
+    """Decay `parent` into a particle of mass `heavy` and a massless one, isotropically or by 1 + cos^2."""
     n = parent.shape[1]
     cosine = rng.uniform(-1.0, 1.0, n)
     if forward:
@@ -156,7 +158,30 @@ def _hadron_fraction(rng: np.random.Generator, n: int) -> Floats:
     return rng.beta(2.6, 1.5, n)
 
 
-# --- what a process hands to the detector -------------------------------------------------------------------
+# --- what a process hands to the detector ---------------------------------------------------------
+
+
+@dataclass
+class _Partons:
+    """Quarks and gluons beside the taus, each array of shape (n, k); all zeros where there is none."""
+
+    px: Floats
+    py: Floats
+    eta: Floats
+
+    def joined_by(self, *momenta: Floats) -> _Partons:
+        """Return these partons and further ones, given as four-momenta."""
+        return _Partons(
+            np.column_stack([self.px, *(p[1] for p in momenta)]),
+            np.column_stack([self.py, *(p[2] for p in momenta)]),
+            np.column_stack([self.eta, *(_eta(p) for p in momenta)]),
+        )
+
+    def recoil(self, rng: np.random.Generator) -> tuple[Floats, Floats]:
+        """Return (px, py) of what recoils against the partons and against radiation that is not resolved."""
+        n = len(self.px)
+        unseen_x, unseen_y = rng.normal(0.0, _UNSEEN_WIDTH, (2, n))
+        return unseen_x - self.px.sum(axis=1), unseen_y - self.py.sum(axis=1)
 
 
 @dataclass
@@ -168,57 +193,41 @@ class _Events:
 
     tau: Floats
     lep: Floats
-    parton_pt: Floats  # (n, k), 0 where there is none
-    parton_eta: Floats
-    parton_phi: Floats
+    partons: _Partons
     weight: Floats
 
 
-def _partons(
-    rng: np.random.Generator, n: int, mean: float, power: float, spread: float
-) -> tuple[Floats, Floats, Floats]:
-    """Initial-state partons: Poisson number, power-law pt from 8 GeV, normal pseudorapidity."""
-    count = np.minimum(rng.poisson(mean, n), _PARTONS)
-    present = np.arange(_PARTONS) < count[:, None]
-    shape = (n, _PARTONS)
-    pt = np.where(present, np.minimum(8.0 * rng.random(shape) ** (-1.0 / power), 900.0), 0.0)
-    return pt, rng.normal(0.0, spread, shape), rng.uniform(-np.pi, np.pi, shape)
-
-
-def _recoil(rng: np.random.Generator, pt: Floats, phi: Floats) -> tuple[Floats, Floats]:
-    """Transverse momentum of what recoils against the partons and a little unresolved radiation."""
-    n = len(pt)
-    px = -(pt * np.cos(phi)).sum(axis=1) + rng.normal(0.0, 4.0, n)
-    py = -(pt * np.sin(phi)).sum(axis=1) + rng.normal(0.0, 4.0, n)
-    return px, py
-
-
-def _append(events: tuple[Floats, Floats, Floats], *more: Floats) -> tuple[Floats, Floats, Floats]:
-    """Add further partons, given as four-momenta, to (pt, eta, phi) arrays."""
-    pt, eta, phi = events
-    return (
-        np.column_stack([pt, *(_pt(p) for p in more)]),
-        np.column_stack([eta, *(_eta(p) for p in more)]),
-        np.column_stack([phi, *(_phi(p) for p in more)]),
-    )
+def _radiation(
+    rng: np.random.Generator, n: int, mean: float, power: float, spread: float, lowest: float = 10.0
+) -> _Partons:
+    """Initial-state partons: Poisson number, power-law pt from `lowest` GeV, normal pseudorapidity."""
+    present = np.arange(_PARTONS) < np.minimum(rng.poisson(mean, n), _PARTONS)[:, None]
+    some = int(present.sum())
+    pt = np.minimum(lowest * np.exp(rng.standard_exponential(some) / power), 600.0)
+    phi = rng.uniform(-np.pi, np.pi, some)
+    partons = _Partons(*np.zeros((3, n, _PARTONS)))
+    partons.px[present] = pt * np.cos(phi)
+    partons.py[present] = pt * np.sin(phi)
+    partons.eta[present] = rng.normal(0.0, spread, some)
+    return partons
 
 
 def _ditau(
     rng: np.random.Generator,
     boson: Floats,
     mass: float | Floats,
-    partons: tuple[Floats, Floats, Floats],
+    partons: _Partons,
     spin: int,
 ) -> _Events:
     """Decay a resonance to a hadronic and a leptonic tau."""
     n = boson.shape[1]
     tau, lep = _decay(rng, boson, mass, forward=spin == 1)
-    return _Events(_hadron_fraction(rng, n) * tau, _lepton_fraction(rng, n) * lep, *partons, np.ones(n))
+    return _Events(_hadron_fraction(rng, n) * tau, _lepton_fraction(rng, n) * lep, partons, np.ones(n))
 
 
 def _gluon_fusion(rng: np.random.Generator, n: int) -> _Events:
-    partons = _partons(rng, n, 1.5, 1.05, 1.7)
-    higgs = _from_rapidity(*_recoil(rng, partons[0], partons[2]), rng.normal(0.0, 1.0, n), _H_MASS)
+    partons = _radiation(rng, n, 2.6, 1.8, 1.9)
+    higgs = _from_rapidity(*partons.recoil(rng), rng.normal(0.0, 1.3, n), _H_MASS)
     return _ditau(rng, higgs, _H_MASS, partons, 0)
 
 
@@ -226,14 +235,14 @@ def _boson_fusion(rng: np.random.Generator, n: int) -> _Events:
     side = np.where(rng.random(n) < 0.5, 1.0, -1.0)
     tags = [
         _momentum(
-            12.0 + rng.gamma(2.0, 29.0, n),
+            8.0 + rng.gamma(1.9, 28.0, n),
             sign * side * rng.normal(2.2, 1.1, n),
             rng.uniform(-np.pi, np.pi, n),
         )
         for sign in (1.0, -1.0)
     ]
-    partons = _append(_partons(rng, n, 0.45, 1.3, 2.0), *tags)
-    higgs = _from_rapidity(*_recoil(rng, partons[0], partons[2]), rng.normal(0.0, 0.75, n), _H_MASS)
+    partons = _radiation(rng, n, 1.0, 1.9, 2.0).joined_by(*tags)
+    higgs = _from_rapidity(*partons.recoil(rng), rng.normal(0.0, 0.9, n), _H_MASS)
     return _ditau(rng, higgs, _H_MASS, partons, 0)
 
 
@@ -241,7 +250,7 @@ def _with_boson(mass: float, width: float, invisible: float) -> Callable[[np.ran
     """Return the generator of H with a W or Z, which decays to quarks or, now and then, invisibly."""
 
     def simulate(rng: np.random.Generator, n: int) -> _Events:
-        isr = _partons(rng, n, 0.9, 1.3, 1.8)
+        isr = _radiation(rng, n, 1.5, 1.8, 1.9)
         other_pt = rng.gamma(2.2, 34.0, n)
         phi = rng.uniform(-np.pi, np.pi, n)
         bx, by = other_pt * np.cos(phi), other_pt * np.sin(phi)
@@ -249,26 +258,30 @@ def _with_boson(mass: float, width: float, invisible: float) -> Callable[[np.ran
         boson = _from_rapidity(bx, by, rng.normal(0.0, 1.0, n), masses)
         first, second = _decay(rng, boson, masses)
         unseen = rng.random(n) < invisible
-        rx, ry = _recoil(rng, isr[0], isr[2])
-        higgs = _from_rapidity(rx - bx, ry - by, rng.normal(0.0, 1.0, n), _H_MASS)
-        return _ditau(rng, higgs, _H_MASS, _append(isr, first * ~unseen, second * ~unseen), 0)
+        rx, ry = isr.recoil(rng)
+        higgs = _from_rapidity(rx - bx, ry - by, rng.normal(0.0, 1.3, n), _H_MASS)
+        return _ditau(rng, higgs, _H_MASS, isr.joined_by(first * ~unseen, second * ~unseen), 0)
 
     return simulate
 
 
-def _z_to_taus(mean: float, power: float, spread: float) -> Callable[[np.random.Generator, int], _Events]:
+def _z_to_taus(
+    mean: float, power: float, spread: float, lowest: float
+) -> Callable[[np.random.Generator, int], _Events]:
+    """Return the generator of Z -> tau tau with the given radiation."""
+
     def simulate(rng: np.random.Generator, n: int) -> _Events:
-        partons = _partons(rng, n, mean, power, spread)
+        partons = _radiation(rng, n, mean, power, spread, lowest)
         masses = _resonance_mass(rng, n, _Z_MASS, _Z_WIDTH)
-        boson = _from_rapidity(*_recoil(rng, partons[0], partons[2]), rng.normal(0.0, 1.2, n), masses)
+        boson = _from_rapidity(*partons.recoil(rng), rng.normal(0.0, 1.6, n), masses)
         return _ditau(rng, boson, masses, partons, 1)
 
     return simulate
 
 
 def _top_pair(rng: np.random.Generator, n: int) -> _Events:
-    isr = _partons(rng, n, 0.7, 1.2, 1.7)
-    rx, ry = _recoil(rng, isr[0], isr[2])
+    isr = _radiation(rng, n, 1.5, 1.8, 1.8)
+    rx, ry = isr.recoil(rng)
     pt, phi = rng.gamma(2.2, 48.0, n), rng.uniform(-np.pi, np.pi, n)
     tx, ty = pt * np.cos(phi), pt * np.sin(phi)
     middle = rng.normal(0.0, 0.8, n)
@@ -282,22 +295,22 @@ def _top_pair(rng: np.random.Generator, n: int) -> _Events:
     # The second W gives a tau and its neutrino, or two quarks, one of which passes for a tau.
     true = rng.random(n) < 0.65
     tau = one * np.where(true, _hadron_fraction(rng, n), rng.beta(5.0, 1.5, n))
-    partons = _append(isr, bottom, antibottom, two * ~true)
-    return _Events(tau, lep, *partons, np.ones(n))
+    partons = isr.joined_by(bottom, antibottom, two * ~true)
+    return _Events(tau, lep, partons, np.ones(n))
 
 
 def _w_jets(rng: np.random.Generator, n: int) -> _Events:
-    partons = _partons(rng, n, 0.95, 1.25, 1.7)
+    partons = _radiation(rng, n, 2.6, 1.9, 1.8)
     masses = _resonance_mass(rng, n, _W_MASS, _W_WIDTH)
-    rapidity = rng.normal(0.0, 1.3, n)
+    rapidity = rng.normal(0.0, 1.6, n)
     # The jet that passes for a tau: simulated with a hard spectrum and weighted down to the rate of fakes.
-    fake_pt = 18.0 + rng.exponential(16.0, n)
+    fake_pt = 18.0 + rng.exponential(11.0, n)
     fake = _momentum(fake_pt, 0.5 * rapidity + rng.normal(0.0, 1.15, n), rng.uniform(-np.pi, np.pi, n))
-    rx, ry = _recoil(rng, partons[0], partons[2])
+    rx, ry = partons.recoil(rng)
     w = _from_rapidity(rx - fake[1], ry - fake[2], rapidity, masses)
     lep, _ = _decay(rng, w, masses, forward=True)
     weight = np.exp(0.25 * rng.standard_normal(n)) * np.clip(30.0 / fake_pt, 0.25, 1.5)
-    return _Events(fake, lep, *partons, weight)
+    return _Events(fake, lep, partons, weight)
 
 
 def _any(jets: Floats, mass: Floats) -> npt.NDArray[np.bool_]:
@@ -334,52 +347,47 @@ _PROCESSES = (
     _Process("VBF", True, 0.441, 0.461, _boson_fusion),
     _Process("WH", True, 0.092, 0.815, _with_boson(_W_MASS, _W_WIDTH, 0.32)),
     _Process("ZH", True, 0.085, 0.4605, _with_boson(_Z_MASS, _Z_WIDTH, 0.27)),
-    _Process("Ztautau_01j", False, 0.15, 512.0, _z_to_taus(1.1, 1.25, 1.8), _at_most_one_jet),
-    _Process("Ztautau_2j", False, 0.09, 94.0, _z_to_taus(3.0, 0.95, 1.9), _two_jets),
-    _Process("Ztautau_2j_high_mass", False, 0.09, 22.0, _z_to_taus(3.2, 0.9, 2.4), _two_jets_of_large_mass),
+    _Process("Ztautau_01j", False, 0.15, 512.0, _z_to_taus(3.4, 2.3, 1.9, 10.0), _at_most_one_jet),
+    _Process("Ztautau_2j", False, 0.09, 94.0, _z_to_taus(3.2, 2.9, 1.9, 22.0), _two_jets),
+    _Process(
+        "Ztautau_2j_high_mass", False, 0.09, 22.0, _z_to_taus(3.2, 2.5, 2.5, 25.0), _two_jets_of_large_mass
+    ),
     _Process("ttbar", False, 0.07, 227.0, _top_pair),
     _Process("Wjets", False, 0.60, 1100.0, _w_jets),
 )
 
 
-# --- detector -------------------------------------------------------------------------------------------------
+# --- detector -------------------------------------------------------------------------------------
 
 
 def _measure(rng: np.random.Generator, events: _Events, keep: _Process) -> dict[str, Floats]:
-    """Smear, apply the thresholds, find the jets: the primitive columns (not rounded) of the accepted events."""
+    """Smear, find the jets, apply the thresholds: unrounded primitive columns of the accepted events."""
     near = (_pt(events.tau) > 16.0) & (_pt(events.lep) > 23.0)
     tau, lep = events.tau[:, near], events.lep[:, near]
-    parton_pt, parton_eta, parton_phi = (
-        a[near] for a in (events.parton_pt, events.parton_eta, events.parton_phi)
-    )
+    px, py, eta = (a[near] for a in (events.partons.px, events.partons.py, events.partons.eta))
+    parton_pt = np.hypot(px, py)
     n = tau.shape[1]
     tau_pt = _pt(tau) * rng.normal(1.0, 0.06, n)
     lep_pt = _pt(lep) * rng.normal(1.0, 0.015, n)
     tau_eta, tau_phi, lep_eta, lep_phi = _eta(tau), _phi(tau), _eta(lep), _phi(lep)
-    noise = rng.standard_normal(parton_pt.shape)
-    seen = parton_pt * np.clip(1.0 + noise * np.sqrt(0.55 / np.maximum(parton_pt, 8.0) + 0.0025), 0.2, None)
-    inside = np.abs(parton_eta) < 4.9
-    jet = (seen > _JET_PT) & (np.abs(parton_eta) < _JET_ETA)
-    measured = np.where(inside, np.where(seen > _SEEN_PT, seen, 0.1 * seen), 0.0)
+    noise = rng.standard_normal(parton_pt.shape) * np.sqrt(0.55 / np.maximum(parton_pt, 8.0) + 0.0025)
+    response = np.clip(1.0 + noise, 0.2, None)
+    seen = parton_pt * response
+    jet = (seen > _JET_PT) & (np.abs(eta) < _JET_ETA)
+    response *= np.where(seen > _SEEN_PT, 1.0, 0.1) * (np.abs(eta) < 4.9)
 
     # Missing momentum balances all that is measured: hard objects, jets and a soft term with pile-up.
-    soft = rng.gamma(2.5, 16.0, n)
-    width = 0.28 * np.sqrt(soft)
-    hard_x = (measured * np.cos(parton_phi)).sum(axis=1) + tau_pt * np.cos(tau_phi) + lep_pt * np.cos(lep_phi)
-    hard_y = (measured * np.sin(parton_phi)).sum(axis=1) + tau_pt * np.sin(tau_phi) + lep_pt * np.sin(lep_phi)
-    met_x = -hard_x + width * rng.standard_normal(n)
-    met_y = -hard_y + width * rng.standard_normal(n)
+    soft = rng.gamma(1.6, 33.0, n)
+    noise_x, noise_y = 0.4 * np.sqrt(soft) * rng.standard_normal((2, n))
+    met_x = noise_x - (response * px).sum(axis=1) - tau_pt * np.cos(tau_phi) - lep_pt * np.cos(lep_phi)
+    met_y = noise_y - (response * py).sum(axis=1) - tau_pt * np.sin(tau_phi) - lep_pt * np.sin(lep_phi)
 
-    order = np.argsort(np.where(jet, -seen, 0.0), axis=1)[:, :2]
+    order = np.argsort(np.where(jet, -seen, 0.0), axis=1, kind="stable")[:, :2]
     rows = np.arange(n)[:, None]
-    top_pt, top_eta, top_phi = seen[rows, order], parton_eta[rows, order], parton_phi[rows, order]
+    top_pt, top_eta = seen[rows, order], eta[rows, order]
+    top_phi = np.arctan2(py[rows, order], px[rows, order])
     count = jet.sum(axis=1).astype(np.float64)
-    mass = np.sqrt(
-        2.0
-        * top_pt[:, 0]
-        * top_pt[:, 1]
-        * (np.cosh(top_eta[:, 0] - top_eta[:, 1]) - np.cos(top_phi[:, 0] - top_phi[:, 1]))
-    )
+    mass = invariant_mass(*(a[:, i] for i in (0, 1) for a in (top_pt, top_eta, top_phi)))
     accepted = (
         (tau_pt > _TAU_PT) & (lep_pt > _LEP_PT)
         & (np.abs(tau_eta) < _MAX_ETA) & (np.abs(lep_eta) < _MAX_ETA)
@@ -395,7 +403,7 @@ def _measure(rng: np.random.Generator, events: _Events, keep: _Process) -> dict[
         "PRI_lep_phi": lep_phi,
         "PRI_met": np.hypot(met_x, met_y),
         "PRI_met_phi": np.arctan2(met_y, met_x),
-        "PRI_met_sumet": 0.85 * (tau_pt + lep_pt) + measured.sum(axis=1) + soft,
+        "PRI_met_sumet": 0.85 * (tau_pt + lep_pt) + (response * parton_pt).sum(axis=1) + soft,
         "PRI_jet_num": np.minimum(count, 3.0),
         "PRI_jet_leading_pt": np.where(count >= 1, top_pt[:, 0], MISSING),
         "PRI_jet_leading_eta": np.where(count >= 1, top_eta[:, 0], MISSING),
@@ -422,12 +430,12 @@ def _sample(rng: np.random.Generator, process: _Process, wanted: int) -> dict[st
     return {name: np.concatenate([part[name] for part in parts])[:wanted] for name in parts[0]}
 
 
-# --- the mass estimate ------------------------------------------------------------------------------------------
+# --- the mass estimate ----------------------------------------------------------------------------
 
 _POINTS = 16
-_MET_WIDTH = 11.0
-_WORST_FIT = 5.0
-_MASS_SCALE = 1.0
+_MET_WIDTH = 13.0
+_WORST_FIT = 14.0
+_MASS_SCALE = 0.945
 _MASS_SMEARING = 0.03
 
 
@@ -484,7 +492,7 @@ def visible_mass_estimate(columns: dict[str, Floats]) -> tuple[Floats, Floats]:
     return columns["DER_mass_vis"] * np.exp(mean / total) * _MASS_SCALE, misfit
 
 
-# --- the file ------------------------------------------------------------------------------------------------------
+# --- the file -------------------------------------------------------------------------------------
 
 
 def _split(n: int, shares: npt.ArrayLike) -> npt.NDArray[np.int64]:
@@ -493,7 +501,7 @@ def _split(n: int, shares: npt.ArrayLike) -> npt.NDArray[np.int64]:
     whole = np.floor(exact).astype(np.int64)
     rest = np.argsort(whole - exact, kind="stable")[: n - int(whole.sum())]
     whole[rest] += 1
-    return whole
+    return np.asarray(whole)
 
 
 def _rounded(values: Floats) -> Floats:
@@ -525,6 +533,11 @@ def generate(n_events: int = DEFAULT_EVENTS, seed: int = 0) -> pd.DataFrame:
     ValueError
         When `n_events` is smaller than `MINIMUM_EVENTS`.
     """
+    return _generate(n_events, seed)[0]
+
+
+def _generate(n_events: int, seed: int) -> tuple[pd.DataFrame, npt.NDArray[np.str_]]:
+    """Return the table of `generate` and the name of each row's process."""
     import pandas as pd
 
     if n_events < MINIMUM_EVENTS:
@@ -532,12 +545,14 @@ def generate(n_events: int = DEFAULT_EVENTS, seed: int = 0) -> pd.DataFrame:
     rng = np.random.Generator(np.random.PCG64(seed))
     n_signal = round(SIGNAL_ROWS * n_events)
     parts: list[dict[str, Floats]] = []
+    origins: list[npt.NDArray[np.str_]] = []
     for signal, rows in ((True, n_signal), (False, n_events - n_signal)):
         processes = [process for process in _PROCESSES if process.signal is signal]
         for process, wanted in zip(processes, _split(rows, [p.share for p in processes]), strict=True):
             part = _sample(rng, process, int(wanted))
             part["weight"] = part["weight"] * (process.weight / max(part["weight"].mean(), 1e-300))
             parts.append(part)
+            origins.append(np.full(int(wanted), process.name))
     shuffled = rng.permutation(n_events)
     columns = {name: np.concatenate([part[name] for part in parts])[shuffled] for name in parts[0]}
     weight = columns.pop("weight")
@@ -546,7 +561,7 @@ def generate(n_events: int = DEFAULT_EVENTS, seed: int = 0) -> pd.DataFrame:
     columns = {name: _rounded(values) for name, values in columns.items()}
     columns.update({name: _rounded(values) for name, values in derived(columns).items()})
     mass, misfit = visible_mass_estimate(columns)
-    mass = mass * np.exp(_MASS_SMEARING * rng.standard_normal(n_events))
+    mass = mass * np.exp(_MASS_SMEARING * rng.standard_t(3.0, n_events))
     columns["DER_mass_MMC"] = np.where(misfit > _WORST_FIT, MISSING, _rounded(mass))
 
     sizes = _split(n_events, list(SET_EVENTS.values()))
@@ -569,4 +584,4 @@ def generate(n_events: int = DEFAULT_EVENTS, seed: int = 0) -> pd.DataFrame:
         "KaggleSet": sets.astype(object),
         "KaggleWeight": kaggle_weight,
     }
-    return pd.DataFrame({name: table[name] for name in COLUMNS})
+    return pd.DataFrame({name: table[name] for name in COLUMNS}), np.concatenate(origins)[shuffled]
