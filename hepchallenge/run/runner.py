@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 
 from hepchallenge.exceptions import InfrastructureError, InvalidSubmission
 from hepchallenge.records import Limits, PhaseUsage, Verdict
@@ -48,6 +49,7 @@ __all__ = ["FoldJob", "FoldResult", "Runner", "core_slots"]
 _SAMPLE_SECONDS = 0.05
 _START_SECONDS = 120.0
 _END_SECONDS = 10.0
+_SCRATCH_PREFIX = "hepchallenge-run-"
 _MAX_MESSAGE = 128 * 1024
 _KEPT_ENVIRONMENT = (
     "PATH",
@@ -120,6 +122,15 @@ def core_slots(jobs: int, cores: Sequence[int]) -> list[tuple[int, ...]]:
         slots.append(tuple(cores[start:end]))
         start = end
     return slots
+
+
+def _sweep_scratch() -> None:
+    """Remove scratch folders of this user's runners that were killed before they could do so."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_SCRATCH_PREFIX}*"):
+        pid = folder.name.removeprefix(_SCRATCH_PREFIX).partition("-")[0]
+        with contextlib.suppress(OSError):
+            if pid.isdigit() and not psutil.pid_exists(int(pid)) and folder.lstat().st_uid == os.getuid():
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 class _Ended(Exception):
@@ -259,7 +270,8 @@ class Runner:
         self._folder = challenge_folder
         self._modules = list(warm_modules)
         self._seed = seed
-        self._scratch = Path(tempfile.mkdtemp(prefix="hepchallenge-run-"))
+        _sweep_scratch()
+        self._scratch = Path(tempfile.mkdtemp(prefix=f"{_SCRATCH_PREFIX}{os.getpid()}-"))
         self._slots: queue.SimpleQueue[tuple[int, ...]] = queue.SimpleQueue()
         for slot in core_slots(jobs, sorted(os.sched_getaffinity(0))):
             self._slots.put(slot)

@@ -1,0 +1,83 @@
+"""The command line: one file a command, imported only when that command is called."""
+
+from __future__ import annotations
+
+import importlib
+import signal
+import sys
+from typing import Any, NoReturn
+
+import click
+
+from hepchallenge._version import __version__
+from hepchallenge.exceptions import HepChallengeError
+
+__all__ = ["cli", "main"]
+
+_COMMANDS = {
+    "list": ("list", "Show the built-in challenges and their starting kits."),
+    "info": ("info", "Show a challenge: metrics, data, limits, reference scores."),
+    "data": ("data", "Choose, make, prepare or download a challenge's data."),
+    "new": ("new", "Start a submission from a starting kit."),
+    "score": ("score", "Run submissions apart from the labels and score them."),
+    "rescore": ("rescore", "Score stored predictions again without running anything."),
+    "board": ("board", "Show or export the leaderboard."),
+}
+
+
+class _LazyGroup(click.Group):
+    """A group that knows its commands by name and help line, and imports only the one that is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module = importlib.import_module(f"hepchallenge.cli.{_COMMANDS[cmd_name][0]}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="hepchallenge")
+def cli() -> None:
+    """Machine-learning challenges of particle physics.
+
+    Submissions run in processes that cannot see the labels, under limits; scores are exact and recorded.
+
+    \b
+    hepchallenge score higgsml            score the starting kits on toy data
+    hepchallenge new higgsml mine         start your own submission
+    hepchallenge score higgsml mine       score it
+    hepchallenge board higgsml            show the leaderboard
+    """
+
+
+def _terminated(*_: Any) -> NoReturn:
+    # Turned into an exit that unwinds, so that folds are ended and scratch folders removed.
+    raise SystemExit(143)
+
+
+def main() -> NoReturn:
+    """Run the command line; an error of ours is one message and an exit code, never a traceback."""
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        code = cli(standalone_mode=False)
+    except HepChallengeError as error:
+        click.secho("error: ", fg="red", nl=False, err=True)
+        click.echo(str(error), err=True)
+        sys.exit(error.exit_code)
+    except click.exceptions.Abort:
+        click.echo("interrupted; what is done is recorded, the same command goes on from there", err=True)
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except BrokenPipeError:
+        sys.exit(141)
+    sys.exit(code if isinstance(code, int) else 0)

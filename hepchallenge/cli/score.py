@@ -1,0 +1,124 @@
+"""`hepchallenge score`."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+
+import click
+
+from hepchallenge.records import parse_bytes
+
+__all__ = ["command"]
+
+
+class _Size(click.ParamType):
+    """A size such as 4GiB."""
+
+    name = "bytes|4GiB"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            return parse_bytes(value if isinstance(value, int) else str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+def _seconds(name: str, text: str):  # type: ignore[no-untyped-def]
+    kind = click.FloatRange(min=0, min_open=True)
+    return click.option(f"--{name}", type=kind, metavar="S", help=f"{text}; default: the challenge's.")
+
+
+@click.command("score")
+@click.argument("challenge")
+@click.argument("submissions", nargs=-1, metavar="[SUBMISSION]...")
+@click.option(
+    "--data",
+    type=click.Path(),
+    metavar="DIR",
+    help="Published or prepared data; for a RAMP kit the folder that holds its data/.",
+)
+@click.option(
+    "--workspace",
+    type=click.Path(file_okay=False),
+    envvar="HEPCHALLENGE_WORKSPACE",
+    metavar="DIR",
+    help="Where everything is recorded; default: hepchallenge-workspace.",
+)
+@click.option(
+    "--jobs", type=click.IntRange(min=1), metavar="N", help="Folds run at once; default: all cores."
+)
+@click.option(
+    "--isolation",
+    type=click.Choice(["namespaces", "none"]),
+    help="Refuse to run below this level; default: the strongest that this host offers.",
+)
+@_seconds("fit-wall", "Wall-clock seconds for fit")
+@_seconds("fit-cpu", "CPU seconds for fit, over all processes")
+@_seconds("predict-wall", "Wall-clock seconds for predict")
+@_seconds("predict-cpu", "CPU seconds for predict, over all processes")
+@click.option("--memory", type=_Size(), metavar="BYTES|4GiB", help="Memory of a fold's process tree.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of every fold.")
+@click.option("--quick", is_flag=True, help="First fold only, with RAMP_TEST_MODE=1: a quick look.")
+@click.option("--rerun", is_flag=True, help="Run again what is recorded already.")
+@click.option("--data-label", metavar="NAME", help="For RAMP kits with several data sets.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout and nothing else.")
+def command(
+    challenge: str,
+    submissions: tuple[str, ...],
+    data: str | None,
+    workspace: str | None,
+    jobs: int | None,
+    isolation: str | None,
+    fit_wall: float | None,
+    fit_cpu: float | None,
+    predict_wall: float | None,
+    predict_cpu: float | None,
+    memory: int | None,
+    seed: int,
+    quick: bool,
+    rerun: bool,
+    data_label: str | None,
+    as_json: bool,
+) -> int:
+    """Run submissions to CHALLENGE apart from the labels, score them, print the leaderboard.
+
+    CHALLENGE is a name from `hepchallenge list` or a folder with problem.py (any RAMP kit). A SUBMISSION
+    is a folder of code, or a prediction file; without one the shipped starting kits are scored. What is
+    recorded already is not run again.
+
+    Exit code: 0 all scored, 1 some submission was not, 2 wrong usage, 3 the infrastructure failed.
+    """
+    from hepchallenge.cli.progress import ShownProgress
+    from hepchallenge.pipeline import score
+
+    limits = {
+        "fit_wall": fit_wall,
+        "fit_cpu": fit_cpu,
+        "predict_wall": predict_wall,
+        "predict_cpu": predict_cpu,
+        "memory_bytes": memory,
+    }
+    with ShownProgress() as progress:
+        document = score(
+            challenge,
+            submissions,
+            data=data,
+            workspace=workspace,
+            jobs=jobs,
+            isolation=isolation,
+            limits=limits,
+            seed=seed,
+            quick=quick,
+            rerun=rerun,
+            data_label=data_label,
+            progress=progress,
+        )
+    if as_json:
+        click.echo(json.dumps(document.to_dict(), allow_nan=False))
+    else:
+        from hepchallenge.cli.table import show_document
+
+        with contextlib.suppress(BrokenPipeError):
+            show_document(document, challenge)
+    return document.exit_code

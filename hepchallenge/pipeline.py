@@ -1,0 +1,630 @@
+"""The one way through: stage -> run -> score, recorded in the workspace, ready for the board."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.metadata
+import os
+import platform
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from hepchallenge._version import __version__
+from hepchallenge.exceptions import InvalidSubmission, OrganiserError, UsageError
+from hepchallenge.records import (
+    BoardEntry,
+    DataInfo,
+    Document,
+    FoldOutcome,
+    Limits,
+    RunKey,
+    Scores,
+    Scoring,
+    Submission,
+    Verdict,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from hepchallenge.contract import Challenge, ChallengeFolder
+    from hepchallenge.run.runner import Runner
+    from hepchallenge.score.scorer import Scorer
+    from hepchallenge.stage.stage import Staged
+    from hepchallenge.stage.submission import TakenIn
+    from hepchallenge.store import Run, Store
+
+__all__ = ["Progress", "Silent", "rescore", "score"]
+
+_TRIES = 2
+"""How often a fold is tried when the infrastructure fails."""
+
+_LIBRARIES = (
+    "numpy",
+    "pandas",
+    "scikit-learn",
+    "ramp-workflow",
+    "pyarrow",
+    "xgboost-cpu",
+    "xgboost",
+    "torch",
+)
+
+
+class Progress(Protocol):
+    """What a command wants to hear while it works; called from one thread at a time."""
+
+    def say(self, text: str) -> None:
+        """Show a remark."""
+
+    def begin(self, folds: dict[str, int]) -> None:
+        """Folds that will be run, by submission."""
+
+    def fold_done(self, name: str, outcome: FoldOutcome) -> None:
+        """A fold has ended."""
+
+    def submission_done(self, entry: BoardEntry) -> None:
+        """A submission has its verdict."""
+
+
+class Silent:
+    """Hears everything and shows nothing."""
+
+    def say(self, text: str) -> None:
+        """Show nothing."""
+
+    def begin(self, folds: dict[str, int]) -> None:
+        """Show nothing."""
+
+    def fold_done(self, name: str, outcome: FoldOutcome) -> None:
+        """Show nothing."""
+
+    def submission_done(self, entry: BoardEntry) -> None:
+        """Show nothing."""
+
+
+@dataclass
+class _Work:
+    """One submission on its way through."""
+
+    record: Submission
+    taken: TakenIn | None
+    refusal: str = ""
+    run: Run | None = None
+    received_at: str = ""
+    outcomes: dict[int, FoldOutcome] = field(default_factory=dict)
+    arrays: dict[int, Mapping[str, np.ndarray]] = field(default_factory=dict)
+    fold_scores: dict[int, Scores] = field(default_factory=dict)
+    entry: BoardEntry | None = None
+
+    @property
+    def failed(self) -> FoldOutcome | None:
+        """The first fold that did not succeed, or None."""
+        return next((o for _, o in sorted(self.outcomes.items()) if not o.succeeded), None)
+
+
+def library_versions() -> dict[str, str]:
+    """Return the versions of the interpreter and of the libraries that can change a number."""
+    versions = {"python": platform.python_version(), "hepchallenge": __version__}
+    for name in _LIBRARIES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
+    return versions
+
+
+def _sources(folder: ChallengeFolder, submissions: Sequence[str | os.PathLike[str]]) -> list[Path]:
+    if submissions:
+        return [Path(source) for source in submissions]
+    kits = list(folder.kits)
+    if not kits:
+        raise UsageError(
+            f"{folder.name} has no starting kits in {folder.kits_folder}; name a submission folder"
+        )
+    return kits
+
+
+def _take_in_all(challenge: Challenge, sources: Sequence[Path], store: Store) -> list[_Work]:
+    """Copy submissions in; what is refused keeps its name and the reason."""
+    from hepchallenge.stage.submission import submission_name, take_in
+
+    workflow = challenge.problem.workflow
+    elements = [str(name) for name in getattr(workflow, "element_names", ())]
+    takes_predictions = challenge.config.prediction_file is not None
+    works: list[_Work] = []
+    for source in sources:
+        try:
+            taken = take_in(source, store.workspace / "submissions", elements, takes_predictions)
+            works.append(_Work(taken.record, taken))
+        except InvalidSubmission as error:
+            with contextlib.suppress(InvalidSubmission):
+                name = submission_name(source)
+                digest = hashlib.sha256(f"refused\0{name}\0{error}".encode()).hexdigest()
+                record = Submission(name=name, digest=digest, kind="code")
+                works.append(_Work(record, None, refusal=str(error)))
+                continue
+            raise
+    names = [work.record.name for work in works]
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(
+                f"two submissions are called {name!r}; rename a folder, since the name identifies it"
+            )
+    return works
+
+
+class _Judge:
+    """Runs what is not recorded yet, scores it, and makes the entries."""
+
+    def __init__(
+        self,
+        challenge: Challenge,
+        staged: Staged,
+        store: Store,
+        runner: Runner,
+        scorer: Scorer,
+        progress: Progress,
+    ) -> None:
+        self.challenge = challenge
+        self.staged = staged
+        self.store = store
+        self.runner = runner
+        self.scorer = scorer
+        self.progress = progress
+
+    def pending(self, work: _Work) -> list[int]:
+        """Return the folds of a submission that have to be run."""
+        if work.refusal or work.failed is not None:
+            return []
+        n_folds = len(self.staged.truth.folds) if work.record.kind == "code" else 1
+        return [fold for fold in range(n_folds) if fold not in work.outcomes]
+
+    def run_fold(self, work: _Work, fold: int, given_up: threading.Event) -> FoldOutcome | None:
+        """Run and record one fold; None if another fold of the submission has failed meanwhile."""
+        if given_up.is_set():
+            return None
+        for attempt in range(_TRIES):
+            outcome, arrays = (
+                self._run_code(work, fold) if work.record.kind == "code" else self._read_predictions(work)
+            )
+            assert work.run is not None, "a run is opened before its folds"
+            outcome = self.store.record_fold(work.run, outcome)
+            if outcome.verdict is not Verdict.INFRASTRUCTURE or attempt == _TRIES - 1:
+                break
+        if not outcome.succeeded:
+            given_up.set()
+        work.arrays[fold] = arrays
+        return outcome
+
+    def _run_code(self, work: _Work, fold: int) -> tuple[FoldOutcome, Mapping[str, np.ndarray]]:
+        from hepchallenge.run.runner import FoldJob
+        from hepchallenge.stage.labels import mask_labels
+
+        assert work.taken is not None
+        assert work.run is not None
+        truth = self.staged.truth
+        train_is, valid_is = truth.folds[fold]
+        job = FoldJob(
+            fold=fold,
+            submission=work.taken.folder,
+            train_inputs=self.staged.train_inputs,
+            test_inputs=self.staged.test_inputs,
+            labels=mask_labels(truth.y_train, train_is),
+            train_is=train_is,
+            valid_is=valid_is,
+            n_train=truth.n_train,
+            n_test=truth.n_test,
+            seed=work.run.key.seed,
+            predictions_class=self.challenge.problem.Predictions,
+        )
+        result = self.runner.run_fold(job)
+        outcome = FoldOutcome(
+            fold=fold,
+            verdict=result.verdict,
+            message=result.message,
+            predictions={part: self.store.save_array(array) for part, array in result.predictions.items()},
+            phases=tuple(result.phases),
+            wall_seconds=result.wall_seconds,
+            cpu_seconds=result.cpu_seconds,
+            peak_memory_bytes=result.peak_memory_bytes,
+            log=self.store.save_log(result.log) if result.log else "",
+        )
+        return outcome, result.predictions
+
+    def _read_predictions(self, work: _Work) -> tuple[FoldOutcome, Mapping[str, np.ndarray]]:
+        import numpy as np
+
+        from hepchallenge.run.intake import check_prediction
+        from hepchallenge.run.prediction_file import read_prediction_file
+
+        assert work.taken is not None
+        assert work.taken.prediction_file is not None
+        expected, convert = (
+            self.challenge.config.prediction_file,
+            self.challenge.problem.predictions_from_columns,
+        )
+        assert expected is not None
+        assert convert is not None
+        ids, n_test = self.staged.test_ids, self.staged.truth.n_test
+        if ids is None or n_test is None:
+            raise OrganiserError(
+                "prediction files cannot be scored on these data: ids or labels of the test rows are unknown"
+            )
+        started, cpu = time.monotonic(), time.thread_time()
+        arrays: dict[str, np.ndarray] = {}
+        verdict, message = Verdict.SCORED, ""
+        try:
+            columns = read_prediction_file(work.taken.prediction_file, expected.columns, expected.id, ids)
+            prediction = np.asarray(convert(columns))
+            arrays["test"] = check_prediction(prediction, "test", n_test, self.challenge.problem.Predictions)
+        except InvalidSubmission as error:
+            verdict, message = Verdict.INVALID_SUBMISSION, str(error)
+        outcome = FoldOutcome(
+            fold=0,
+            verdict=verdict,
+            message=message,
+            predictions={part: self.store.save_array(array) for part, array in arrays.items()},
+            wall_seconds=time.monotonic() - started,
+            cpu_seconds=time.thread_time() - cpu,
+        )
+        return outcome, arrays
+
+    def take_outcome(self, work: _Work, outcome: FoldOutcome) -> None:
+        """Note how a fold ended, score it at once, and finish the submission with its last fold."""
+        work.outcomes[outcome.fold] = outcome
+        if outcome.succeeded:
+            self._score_fold(work, outcome.fold)
+
+    def _predictions(self, work: _Work, fold: int) -> Mapping[str, np.ndarray]:
+        if fold not in work.arrays:
+            stored = work.outcomes[fold].predictions
+            work.arrays[fold] = {part: self.store.load_array(array) for part, array in stored.items()}
+        return work.arrays[fold]
+
+    def _score_fold(self, work: _Work, fold: int) -> None:
+        # A metric that fails is reported when the submission is finished.
+        with contextlib.suppress(InvalidSubmission):
+            number = fold if work.record.kind == "code" else None
+            work.fold_scores[fold] = self.scorer.score_fold(number, self._predictions(work, fold))
+
+    def _scoring(self, work: _Work) -> Scoring:
+        version = self.scorer.version
+        if work.refusal:
+            return Scoring(verdict=Verdict.INVALID_SUBMISSION, message=work.refusal, scorer_version=version)
+        if (failed := work.failed) is not None:
+            where = f"fold {failed.fold}: " if work.record.kind == "code" else ""
+            return Scoring(verdict=failed.verdict, message=f"{where}{failed.message}", scorer_version=version)
+        predictions = [self._predictions(work, fold) for fold in sorted(work.outcomes)]
+        if len(work.fold_scores) < len(predictions):
+            return self.scorer.score_run(predictions, work.record.kind)
+        try:
+            bagged = self.scorer.score_bags(predictions, with_valid=work.record.kind == "code")
+        except InvalidSubmission as error:
+            return Scoring(verdict=Verdict.INVALID_SUBMISSION, message=str(error), scorer_version=version)
+        return self.scorer.finish([work.fold_scores[fold] for fold in sorted(work.outcomes)], bagged)
+
+    def finish(self, work: _Work) -> BoardEntry:
+        """Score a submission unless that is recorded already, and make its entry."""
+        assert work.run is not None
+        latest = self.store.latest_scoring(work.run)
+        if (
+            latest is None
+            or latest.scorer_version != self.scorer.version
+            or latest.verdict is Verdict.INFRASTRUCTURE
+        ):
+            latest = self._scoring(work)
+            self.store.record_scoring(work.run, latest)
+        work.arrays.clear()
+        run = work.run
+        work.entry = BoardEntry(
+            submission=work.record,
+            run_key=run.key,
+            data=run.data,
+            isolation=run.isolation,
+            accounting=run.accounting,
+            received_at=work.received_at,
+            run_at=run.created_at,
+            versions=run.versions,
+            scoring=latest,
+            folds=tuple(outcome for _, outcome in sorted(work.outcomes.items())),
+        )
+        self.progress.submission_done(work.entry)
+        return work.entry
+
+    def judge(self, works: Sequence[_Work]) -> None:
+        """Run, record and score; every submission has its entry afterwards."""
+        todo = {work.record.name: self.pending(work) for work in works}
+        self.progress.begin({name: len(folds) for name, folds in todo.items()})
+        waiting: dict[Future[FoldOutcome | None], _Work] = {}
+        left = {name: len(folds) for name, folds in todo.items()}
+        pool = ThreadPoolExecutor(max_workers=self.runner.jobs, thread_name_prefix="fold")
+        stop = threading.Event()
+        try:
+            for work in works:
+                given_up = threading.Event()
+                for fold in todo[work.record.name]:
+                    waiting[pool.submit(self._unless(stop, work, fold, given_up))] = work
+            for work in works:
+                if not left[work.record.name]:
+                    self.finish(work)
+            for future in as_completed(waiting):
+                work = waiting.pop(future)
+                outcome = future.result()
+                if outcome is not None:
+                    self.take_outcome(work, outcome)
+                    self.progress.fold_done(work.record.name, outcome)
+                left[work.record.name] -= 1
+                if not left[work.record.name]:
+                    self.finish(work)
+        finally:
+            stop.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _unless(self, stop: threading.Event, work: _Work, fold: int, given_up: threading.Event) -> Any:
+        def run() -> FoldOutcome | None:
+            return None if stop.is_set() else self.run_fold(work, fold, given_up)
+
+        return run
+
+
+def _data_for(challenge: Challenge, data: str | os.PathLike[str] | None) -> tuple[Path, DataInfo | None]:
+    """Return what the data functions are called with, and kind and digest if they are known."""
+    from hepchallenge.data import current, has_own_data, read_manifest, resolve
+
+    if data is not None and not Path(data).exists():
+        raise UsageError(f"{data}: no such data folder")
+    path = current(challenge) if data is None else resolve(challenge, data)
+    if has_own_data(challenge):
+        return path.resolve(), None
+    manifest = read_manifest(path)
+    return path, DataInfo(kind=manifest.kind, digest=manifest.digest)
+
+
+@dataclass(frozen=True)
+class _Conditions:
+    """Under which conditions a command runs submissions."""
+
+    isolation: str
+    accounting: str
+    limits: Limits
+    seed: int
+    quick: bool
+    rerun: bool
+    versions: dict[str, str]
+
+
+def score(
+    challenge: str | os.PathLike[str],
+    submissions: Sequence[str | os.PathLike[str]] = (),
+    *,
+    data: str | os.PathLike[str] | None = None,
+    workspace: str | os.PathLike[str] | None = None,
+    jobs: int | None = None,
+    isolation: str | None = None,
+    limits: Mapping[str, float | int | None] | None = None,
+    seed: int = 0,
+    quick: bool = False,
+    rerun: bool = False,
+    data_label: str | None = None,
+    progress: Progress | None = None,
+) -> Document:
+    """Run and score submissions to a challenge.
+
+    Parameters
+    ----------
+    challenge
+        Name of a built-in challenge, or a folder with `problem.py` (any RAMP kit).
+    submissions
+        Submission folders or prediction files; none means the shipped starting kits.
+    data
+        Folder with the published files, or with prepared data; by default the data chosen with
+        `hepchallenge data`, else toy data. For a RAMP kit, the folder that holds its `data/`.
+    workspace
+        Where everything is recorded; by default `hepchallenge-workspace` in the current folder.
+    jobs
+        Folds run at the same time; by default the number of usable cores.
+    isolation
+        Lowest isolation level to accept; by default the strongest that this host offers.
+    limits
+        Changes to the challenge's limits, by the names of `Limits`.
+    seed
+        Seeds the global generators of every fold.
+    quick
+        First fold only, with `RAMP_TEST_MODE=1`.
+    rerun
+        Run again what is recorded already.
+    data_label
+        For RAMP kits whose data functions take it.
+    progress
+        Hears how far things are.
+
+    Returns
+    -------
+    Document
+        The same record that `hepchallenge score --json` prints.
+
+    Raises
+    ------
+    UsageError, OrganiserError, InfrastructureError
+        If nothing could be run at all. What goes wrong with one submission is its verdict.
+    """
+    from hepchallenge.contract import find_challenge, load_challenge
+    from hepchallenge.run.accounting import choose_accounting
+    from hepchallenge.run.isolation import Isolation, choose_isolation
+    from hepchallenge.stage.imports import warm_modules
+
+    heard = progress or Silent()
+    if jobs is not None and jobs < 1:
+        raise UsageError(f"jobs: expected a number from 1, found {jobs}")
+    folder = find_challenge(challenge)
+    sources = _sources(folder, submissions)
+    level = choose_isolation(isolation)
+    accounting = choose_accounting()
+    if level is Isolation.NONE:
+        heard.say("isolation none: submissions can read your files; run only code that you trust")
+    try:
+        chosen = folder.config.limits.with_changes(**(limits or {}))
+    except (TypeError, ValueError) as error:
+        raise UsageError(str(error)) from None
+
+    conditions = _Conditions(str(level), str(accounting), chosen, seed, quick, rerun, library_versions())
+
+    from hepchallenge.run.runner import Runner
+
+    with contextlib.ExitStack() as stack:
+        # First of all the warm interpreter: it imports while this process imports and reads data.
+        runner = stack.enter_context(
+            Runner(
+                challenge_folder=folder.folder,
+                isolation=level,
+                accounting=accounting,
+                limits=chosen,
+                jobs=jobs or len(os.sched_getaffinity(0)),
+                seed=seed,
+                warm_modules=warm_modules(s for s in sources if s.is_dir()),
+            )
+        )
+        from hepchallenge.score.scorer import Scorer
+        from hepchallenge.stage.stage import stage
+        from hepchallenge.store import open_workspace
+
+        store = stack.enter_context(open_workspace(workspace))
+        loaded = load_challenge(folder.folder)
+        works = _take_in_all(loaded, sources, store)
+        path, info = _data_for(loaded, data)
+        staged = stage(loaded, path, info, store.workspace / "inputs", quick=quick, data_label=data_label)
+        judge = _Judge(loaded, staged, store, runner, Scorer(loaded, staged.truth), heard)
+        _open_runs(judge, works, conditions, stack)
+        judge.judge(works)
+    return Document(
+        challenge=loaded.name,
+        data=staged.data,
+        isolation=conditions.isolation,
+        accounting=conditions.accounting,
+        submissions=tuple(work.entry for work in works if work.entry is not None),
+    )
+
+
+def _open_runs(
+    judge: _Judge, works: Sequence[_Work], conditions: _Conditions, stack: contextlib.ExitStack
+) -> None:
+    """Lock and open the run of every submission, and take over what is recorded of it."""
+    challenge, data, store = judge.challenge, judge.staged.data, judge.store
+    keys = {
+        work.record.digest: RunKey(
+            challenge=challenge.name,
+            challenge_version=challenge.version,
+            submission_digest=work.record.digest,
+            data_digest=data.digest,
+            limits=conditions.limits,
+            seed=conditions.seed,
+            quick=conditions.quick,
+        )
+        for work in works
+    }
+    # Always in the same order, so that two commands cannot wait for each other.
+    for digest, key in sorted(keys.items()):
+
+        def say_waiting(short: str = digest[:8]) -> None:
+            judge.progress.say(f"another command is running submission {short}; waiting for it")
+
+        stack.enter_context(store.lock(key, say_waiting))
+    opened: dict[str, Run] = {}
+    for work in works:
+        submission_id = store.add_submission(challenge.name, work.record)
+        work.received_at = store.submission(submission_id)[1]
+        digest = work.record.digest
+        # A copy of another submission under a second name shares its run.
+        if digest not in opened:
+            opened[digest] = store.open_run(
+                keys[digest],
+                submission_id,
+                data,
+                conditions.isolation,
+                conditions.accounting,
+                conditions.versions,
+                conditions.rerun,
+            )
+        work.run = opened[digest]
+        for outcome in store.fold_outcomes(work.run).values():
+            judge.take_outcome(work, outcome)
+
+
+def rescore(
+    challenge: str | os.PathLike[str],
+    *,
+    data: str | os.PathLike[str] | None = None,
+    workspace: str | os.PathLike[str] | None = None,
+    data_label: str | None = None,
+    progress: Progress | None = None,
+) -> Document:
+    """Score the stored predictions of all submissions again, without running any.
+
+    For a changed metric or corrected truth. New scorings are appended; the old ones stay on record. Runs on
+    the same data are rescored, whatever version of the challenge they were run with.
+
+    Parameters
+    ----------
+    challenge, data, workspace, data_label, progress
+        As for `score`.
+
+    Raises
+    ------
+    UsageError
+        If nothing was scored on these data before.
+    """
+    from hepchallenge.contract import load_challenge
+    from hepchallenge.score.scorer import Scorer
+    from hepchallenge.stage.stage import stage
+    from hepchallenge.store import open_workspace
+
+    heard = progress or Silent()
+    loaded = load_challenge(challenge)
+    with open_workspace(workspace, must_exist=True) as store:
+        path, info = _data_for(loaded, data)
+        staged = stage(loaded, path, info, store.workspace / "inputs", data_label=data_label)
+        scorers: dict[bool, Scorer] = {}
+        entries = []
+        for recorded in store.entries(loaded.name, data_digest=staged.data.digest):
+            quick = recorded.run_key.quick
+            if quick not in scorers:
+                shown = replace(staged.truth, folds=staged.truth.folds[:1]) if quick else staged.truth
+                scorers[quick] = Scorer(loaded, shown)
+            entries.append(_rescore_one(store, scorers[quick], recorded))
+            heard.submission_done(entries[-1])
+    if not entries:
+        raise UsageError(f"{loaded.name} has nothing to rescore on data {staged.data.digest[:12]}")
+    return Document(
+        challenge=loaded.name,
+        data=staged.data,
+        isolation=entries[-1].isolation,
+        accounting=entries[-1].accounting,
+        submissions=tuple(entries),
+    )
+
+
+def _rescore_one(store: Store, scorer: Scorer, recorded: BoardEntry) -> BoardEntry:
+    """Score one recorded run again; a run without predictions keeps its verdict."""
+    if not recorded.folds or not all(outcome.succeeded for outcome in recorded.folds):
+        return recorded
+    predictions = [
+        {part: store.load_array(array) for part, array in outcome.predictions.items()}
+        for outcome in recorded.folds
+    ]
+    scoring = scorer.score_run(predictions, recorded.submission.kind)
+    submission_id = store.add_submission(recorded.run_key.challenge, recorded.submission)
+    run = store.open_run(
+        recorded.run_key,
+        submission_id,
+        recorded.data,
+        recorded.isolation,
+        recorded.accounting,
+        recorded.versions,
+    )
+    store.record_scoring(run, scoring)
+    return replace(recorded, scoring=scoring)

@@ -1,0 +1,188 @@
+"""Scores of stored predictions, as ramp-workflow computes them: per fold, their mean, and bagged.
+
+No submission code is alive when this runs. Scores are made with the challenge's own `Predictions` and
+`score_types`, in the order and with the operations of `ramp-test`, so that they agree with it to the
+last digit.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import importlib.metadata
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from hepchallenge._version import __version__
+from hepchallenge.contract import Challenge
+from hepchallenge.exceptions import InvalidSubmission
+from hepchallenge.records import Scores, Scoring, Verdict
+from hepchallenge.stage.stage import Truth
+
+__all__ = ["Scorer"]
+
+
+class Scorer:
+    """Scores the folds of one challenge; holds the ground truth, computed once.
+
+    Parameters
+    ----------
+    challenge
+        A loaded challenge.
+    truth
+        Ground truth, folds and parts from staging.
+    """
+
+    def __init__(self, challenge: Challenge, truth: Truth) -> None:
+        self._predictions = challenge.problem.Predictions
+        self._score_types = challenge.problem.score_types
+        self._truth = truth
+        self._whole: dict[str, Any] = {}
+        self.version = self._version_of(challenge)
+
+    @staticmethod
+    def _version_of(challenge: Challenge) -> str:
+        """Return a digest of what decides a score: the challenge, the metrics' code and the libraries."""
+        words = [__version__, challenge.version]
+        packages = ("ramp-workflow", "scikit-learn", "numpy")
+        words += [f"{package} {importlib.metadata.version(package)}" for package in packages]
+        words += [
+            f"{type(s).__module__}.{type(s).__qualname__} {s.name}" for s in challenge.problem.score_types
+        ]
+        return hashlib.sha256("\0".join(words).encode()).hexdigest()
+
+    def _whole_truth(self, which: str) -> Any:
+        """Return the ground truth of all training or test rows as a `Predictions`, made once."""
+        if which not in self._whole:
+            labels = self._truth.y_train if which == "train" else self._truth.y_test
+            self._whole[which] = self._predictions(y_true=labels)
+        return self._whole[which]
+
+    def _make(self, array: np.ndarray, rows: np.ndarray | None = None) -> Any:
+        try:
+            return self._predictions(y_pred=array, fold_is=rows)
+        except Exception as error:
+            # The challenge's own check of a prediction; it has seen no label.
+            raise InvalidSubmission(f"prediction of shape {array.shape}: {error}") from None
+
+    def _score(self, part: str, truth: Any, predictions: Any, scores: Scores) -> None:
+        for score_type in self._score_types:
+            try:
+                value = float(score_type.score_function(truth, predictions))
+            except InvalidSubmission:
+                raise
+            except Exception as error:
+                # The text of this error may hold labels; only its kind is shown.
+                raise InvalidSubmission(
+                    f"metric {score_type.name} cannot be computed on {part}: {type(error).__name__}"
+                ) from error
+            if not math.isfinite(value):
+                raise InvalidSubmission(f"metric {score_type.name} is {value} on {part}, not a finite number")
+            scores.setdefault(str(score_type.name), {})[part] = value
+
+    def score_fold(self, fold: int | None, predictions: Mapping[str, np.ndarray]) -> Scores:
+        """Return the scores of one fold on every part.
+
+        Parameters
+        ----------
+        fold
+            Number of the fold; None for a prediction file, which is scored on test rows only.
+        predictions
+            Arrays for `train` (all training rows) and `test`.
+
+        Raises
+        ------
+        InvalidSubmission
+            If a metric cannot be computed or is not finite.
+        """
+        scores: Scores = {}
+        truth = self._truth
+        if fold is not None:
+            train_is, valid_is = truth.folds[fold]
+            for part, rows in (("train", train_is), ("valid", valid_is)):
+                true = self._predictions(y_true=truth.y_train, fold_is=rows)
+                self._score(part, true, self._make(predictions["train"], rows), scores)
+        if truth.y_test is not None and "test" in predictions:
+            self._score("test", self._whole_truth("test"), self._make(predictions["test"]), scores)
+            for part, rows in truth.parts.items():
+                true = self._predictions(y_true=truth.y_test, fold_is=rows)
+                self._score(part, true, self._make(predictions["test"], rows), scores)
+        return scores
+
+    def _bag(self, part: str, truth: Any, arrays: Sequence[tuple[Any, Any]], scores: Scores) -> None:
+        """Score the combination of predictions, each known on its rows only."""
+        n_rows = len(truth.y_pred)
+        bag = []
+        for predictions, rows in arrays:
+            member = self._predictions(n_samples=n_rows)
+            member.set_valid_in_train(predictions, rows)
+            bag.append(member)
+        with warnings.catch_warnings():
+            # Rows that no fold predicted are all-NaN here and dropped below.
+            warnings.simplefilter("ignore", RuntimeWarning)
+            combined = self._predictions.combine(bag)
+        known = combined.valid_indexes
+        true = copy.deepcopy(truth)
+        true.set_slice(known)
+        whole = copy.deepcopy(combined) if part == "test" else combined
+        whole.set_slice(known)
+        self._score(f"bagged_{part}", true, whole, scores)
+        if part == "test":
+            for name, rows in self._truth.parts.items():
+                chosen = np.zeros(n_rows, dtype=bool)
+                chosen[rows] = True
+                part_true, part_combined = copy.deepcopy(truth), copy.deepcopy(combined)
+                part_true.set_slice(chosen & known)
+                part_combined.set_slice(chosen & known)
+                self._score(f"bagged_{name}", part_true, part_combined, scores)
+
+    def score_bags(self, predictions: Sequence[Mapping[str, np.ndarray]], with_valid: bool) -> Scores:
+        """Return the scores of the combined folds on validation and test rows."""
+        scores: Scores = {}
+        truth = self._truth
+        if with_valid:
+            valid = [
+                (self._make(arrays["train"], valid_is), valid_is)
+                for arrays, (_, valid_is) in zip(predictions, truth.folds, strict=True)
+            ]
+            self._bag("valid", self._whole_truth("train"), valid, scores)
+        if truth.y_test is not None and all("test" in arrays for arrays in predictions):
+            test = [(self._make(arrays["test"]), np.arange(len(truth.y_test))) for arrays in predictions]
+            self._bag("test", self._whole_truth("test"), test, scores)
+        return scores
+
+    def finish(self, fold_scores: Sequence[Scores], bagged: Scores) -> Scoring:
+        """Return the scoring of a run from the scores of its folds and of their combination."""
+        scores: Scores = {}
+        spread: Scores = {}
+        for metric in fold_scores[0]:
+            scores[metric], spread[metric] = {}, {}
+            for part in fold_scores[0][metric]:
+                values = np.array([fold[metric][part] for fold in fold_scores])
+                scores[metric][part] = float(values.mean())
+                spread[metric][part] = float(values.std())
+            scores[metric] |= bagged.get(metric, {})
+        return Scoring(
+            verdict=Verdict.SCORED,
+            scores=scores,
+            spread=spread,
+            fold_scores=tuple(fold_scores),
+            scorer_version=self.version,
+        )
+
+    def score_run(self, predictions: Sequence[Mapping[str, np.ndarray]], kind: str) -> Scoring:
+        """Score a whole run; a submission's fault becomes the verdict `invalid_submission`."""
+        is_code = kind == "code"
+        try:
+            folds = [self.score_fold(i if is_code else None, arrays) for i, arrays in enumerate(predictions)]
+            if not any(folds):
+                raise InvalidSubmission("there is nothing to score: the test labels are not known here")
+            return self.finish(folds, self.score_bags(predictions, with_valid=is_code))
+        except InvalidSubmission as error:
+            return Scoring(
+                verdict=Verdict.INVALID_SUBMISSION, message=str(error), scorer_version=self.version
+            )

@@ -1,0 +1,213 @@
+"""Staging: the data are read once, inputs are written for the sandbox, truth stays in this process.
+
+Only this room and the scorer ever see labels. What it writes are bundles of features (public by
+definition of the challenge); the ground truth of training and test rows is kept in memory and
+handed on to the scorer directly.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hepchallenge.bundle import write_bundle
+from hepchallenge.contract import Challenge, check_folds, check_parts, check_test_features
+from hepchallenge.exceptions import ContractError, HepChallengeError, OrganiserError
+from hepchallenge.records import DataInfo
+
+__all__ = ["Staged", "Truth", "stage"]
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What a submission must never see: ground truth of all rows, with the folds and parts to score on.
+
+    `y_test` is None where a challenge has no test set or does not tell its labels. `parts` maps
+    `public` and `private` to test rows and is empty where a challenge has no such parts.
+    """
+
+    y_train: Any
+    y_test: Any
+    folds: tuple[tuple[np.ndarray, np.ndarray], ...]
+    parts: dict[str, np.ndarray]
+
+    @property
+    def n_train(self) -> int:
+        """Number of training rows."""
+        return len(self.y_train)
+
+    @property
+    def n_test(self) -> int | None:
+        """Number of test rows with known truth, or None."""
+        return None if self.y_test is None else len(self.y_test)
+
+
+@dataclass(frozen=True)
+class Staged:
+    """A challenge's data, made ready: public inputs on disk, truth in memory."""
+
+    data: DataInfo
+    path: Path
+    train_inputs: Path
+    test_inputs: Path | None
+    truth: Truth
+    test_ids: np.ndarray | None
+
+
+def _files_digest(folder: Path) -> str | None:
+    """Return a digest over names and contents of a kit's data files, or None if there are none."""
+    root = folder / "data" if (folder / "data").is_dir() else folder
+    if root == folder and (folder / "problem.py").exists():
+        return None
+    digest = hashlib.sha256()
+    found = False
+    for path in sorted(p for p in root.rglob("*") if p.is_file()):
+        if any(part.startswith(".") or part == "__pycache__" for part in path.relative_to(root).parts):
+            continue
+        found = True
+        with open(path, "rb") as file:
+            content = hashlib.file_digest(file, "sha256").hexdigest()
+        digest.update(f"{path.relative_to(root).as_posix()}\0{content}\n".encode())
+    return digest.hexdigest() if found else None
+
+
+@contextmanager
+def _as_ramp_does(challenge: Challenge, quick: bool) -> Iterator[None]:
+    """Run a kit's data functions with the working folder and the variable that ramp-test gives them."""
+    before, folder = os.environ.get("RAMP_TEST_MODE"), Path.cwd()
+    if quick:
+        os.environ["RAMP_TEST_MODE"] = "1"
+    try:
+        if not challenge.builtin:
+            os.chdir(challenge.folder)
+        yield
+    finally:
+        os.chdir(folder)
+        if quick and before is None:
+            del os.environ["RAMP_TEST_MODE"]
+
+
+def _call(challenge: Challenge, name: str, *args: Any, **kwargs: Any) -> Any:
+    """Call a function of `problem.py`; what it raises becomes an error that names it."""
+    try:
+        return getattr(challenge.problem, name)(*args, **kwargs)
+    except HepChallengeError:
+        raise
+    except Exception as error:
+        raise ContractError(
+            challenge.problem.file, name, "data that can be read", f"{type(error).__name__}: {error}"
+        ) from error
+
+
+def _pair(challenge: Challenge, name: str, value: Any) -> tuple[Any, Any]:
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        raise ContractError(
+            challenge.problem.file, name, "a pair (inputs, labels)", f"{type(value).__name__}"
+        )
+    return value[0], value[1]
+
+
+def stage(
+    challenge: Challenge,
+    path: Path,
+    data: DataInfo | None,
+    inputs_folder: Path,
+    *,
+    quick: bool = False,
+    data_label: str | None = None,
+) -> Staged:
+    """Read a challenge's data and write the public inputs.
+
+    Parameters
+    ----------
+    challenge
+        A loaded challenge.
+    path
+        What its data functions are called with, as ramp-test's `--ramp-data-dir`.
+    data
+        Kind and digest if they are known (prepared data); else both are found from the files at `path`.
+    inputs_folder
+        Where bundles go; equal inputs are written once.
+    quick
+        Only the first fold, with `RAMP_TEST_MODE=1` set while data are read, as `ramp-test --quick-test`.
+    data_label
+        Handed to the data functions of kits that take it.
+
+    Raises
+    ------
+    ContractError
+        If the data functions fail or return what the contract does not allow.
+    """
+    problem = challenge.problem
+    keywords: dict[str, Any] = {"path": str(path)}
+    if data_label is not None:
+        if not problem.takes_data_label:
+            raise ContractError(
+                problem.file, "get_train_data", "a parameter data_label, since one was given", "none"
+            )
+        keywords["data_label"] = data_label
+    with _as_ramp_does(challenge, quick):
+        x_train, y_train = _pair(challenge, "get_train_data", _call(challenge, "get_train_data", **keywords))
+        x_test, y_test = _pair(challenge, "get_test_data", _call(challenge, "get_test_data", **keywords))
+        folds = check_folds(challenge, _call(challenge, "get_cv", x_train, y_train), len(y_train))
+        n_test = _rows(x_test, y_test)
+        parts: dict[str, np.ndarray] = {}
+        if problem.get_test_parts is not None and n_test is not None:
+            words = check_parts(challenge, _call(challenge, "get_test_parts", path=str(path)), n_test)
+            parts = {part: np.flatnonzero(words == part) for part in ("public", "private")}
+            parts = {part: rows for part, rows in parts.items() if len(rows)}
+        test_ids = None
+        if problem.get_test_ids is not None and n_test is not None:
+            test_ids = np.asarray(_call(challenge, "get_test_ids", path=str(path)))
+            if test_ids.shape != (n_test,) or test_ids.dtype.kind not in "iu":
+                raise ContractError(
+                    problem.file,
+                    "get_test_ids",
+                    f"{n_test} whole numbers, one per test row",
+                    f"shape {test_ids.shape} of dtype {test_ids.dtype}",
+                )
+    if x_test is not None:
+        check_test_features(challenge, x_test)
+    if quick:
+        folds = folds[:1]
+    train_inputs = write_bundle(x_train, inputs_folder)
+    test_inputs = None if x_test is None else write_bundle(x_test, inputs_folder)
+    if data is None:
+        digest = _files_digest(path) or _inputs_digest(train_inputs, test_inputs, y_train, y_test)
+        if data_label is not None:
+            digest = hashlib.sha256(f"{digest}\0{data_label}".encode()).hexdigest()
+        data = DataInfo(kind="kit", digest=digest)
+    truth = Truth(y_train, y_test, tuple(folds), parts if y_test is not None else {})
+    return Staged(data, path, train_inputs, test_inputs, truth, test_ids)
+
+
+def _rows(x_test: Any, y_test: Any) -> int | None:
+    if y_test is not None:
+        return len(y_test)
+    try:
+        return None if x_test is None else len(x_test)
+    except TypeError:
+        return None
+
+
+def _inputs_digest(train: Path, test: Path | None, y_train: Any, y_test: Any) -> str:
+    """Return a digest of data that come from no file, such as a library's samples."""
+    from hepchallenge.bundle import dump_object
+
+    digest = hashlib.sha256(f"{train.stem}\0{test.stem if test else ''}".encode())
+    try:
+        for labels in (y_train, y_test):
+            head, buffers = dump_object(labels)
+            digest.update(head)
+            for buffer in buffers:
+                digest.update(buffer)
+    except OrganiserError as error:
+        raise OrganiserError(f"labels cannot be digested: {error}") from error
+    return digest.hexdigest()
