@@ -13,6 +13,7 @@ import fnmatch
 import gzip
 import hashlib
 import json
+import re
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -42,6 +43,7 @@ __all__ = [
     "write_table",
 ]
 
+_LONGEST_HEADER = 1 << 20
 _opened: ContextVar[set[Path] | None] = ContextVar("opened", default=None)
 _DAMAGED = (EOFError, gzip.BadGzipFile, zipfile.BadZipFile, zlib.error)
 
@@ -241,7 +243,7 @@ class TableSchema:
 
 
 def _header(file: Published, stream: IO[bytes]) -> list[str]:
-    line = stream.readline(1 << 20)
+    line = stream.readline(_LONGEST_HEADER)
     if not line.strip():
         raise DataError(
             file, "header", "a line of column names", "an empty file" if not line else "an empty line"
@@ -269,31 +271,16 @@ def _check_header(file: Published, names: list[str], schema: TableSchema) -> Non
         raise DataError(file, f"column {extra[0]}", expected, f"this column too ({len(extra)} too many)")
 
 
-def _parse(
-    file: Published, names: list[str], types: Mapping[str, pa.DataType], *, threads: bool
-) -> tuple[pa.Table, list[Any]]:
-    """Parse the rows below the header; also return the rows with a wrong number of cells."""
-    bad: list[Any] = []
-
-    def refuse(row: Any) -> str:
-        bad.append(row)
-        return "error"
-
+def _parse(file: Published, names: list[str], types: Mapping[str, pa.DataType], *, threads: bool) -> pa.Table:
+    """Parse the rows below the header; only without threads does an error tell the row."""
     with file.open() as stream:
-        stream.readline(1 << 20)
-        try:
-            table = pa_csv.read_csv(
-                pa.PythonFile(stream, mode="r"),
-                read_options=pa_csv.ReadOptions(column_names=names, use_threads=threads, block_size=4 << 20),
-                parse_options=pa_csv.ParseOptions(invalid_row_handler=refuse),
-                # No word means "missing": an empty cell is then an error of its column's type.
-                convert_options=pa_csv.ConvertOptions(column_types=types, null_values=[]),
-            )
-        except pa.ArrowInvalid:
-            if not bad:
-                raise
-            table = None
-    return table, bad
+        stream.readline(_LONGEST_HEADER)
+        return pa_csv.read_csv(
+            pa.PythonFile(stream, mode="r"),
+            read_options=pa_csv.ReadOptions(column_names=names, use_threads=threads, block_size=4 << 20),
+            # No word means "missing": an empty cell is then an error of its column's type.
+            convert_options=pa_csv.ConvertOptions(column_types=types, null_values=[]),
+        )
 
 
 def _first_bad_cell(column: pa.ChunkedArray, kind: pa.DataType) -> int | None:
@@ -319,6 +306,10 @@ def _first_bad_cell(column: pa.ChunkedArray, kind: pa.DataType) -> int | None:
     return None
 
 
+def _shorten(text: str) -> str:
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
 def _words(kind: pa.DataType) -> str:
     if pa.types.is_integer(kind):
         return "a whole number"
@@ -327,15 +318,18 @@ def _words(kind: pa.DataType) -> str:
 
 def _diagnose(file: Published, names: list[str], schema: TableSchema, first: Exception) -> DataError:
     """Read a refused file again, slowly, to name the first cell or row that is wrong."""
+    with file.open() as stream:
+        stream.readline(_LONGEST_HEADER)
+        if not stream.read(_LONGEST_HEADER).strip():
+            return DataError(file, "rows", "at least one", "none")
     try:
-        table, bad = _parse(file, names, {name: pa.binary() for name in names}, threads=False)
+        table = _parse(file, names, dict.fromkeys(names, pa.binary()), threads=False)
     except pa.ArrowInvalid as error:
-        return DataError(file, "content", "CSV", str(error).splitlines()[0])
-    if bad:
-        row = bad[0]
-        where = f"row {row.number}" if row.number is not None else "a row"
-        text = row.text if len(row.text) <= 60 else f"{row.text[:57]}..."
-        return DataError(file, where, f"{row.expected_columns} cells", f"{row.actual_columns}: {text!r}")
+        message = str(error).splitlines()[0]
+        row = re.search(r"Row #(\d+): Expected (\d+) columns, got (\d+): (.*)", message)
+        if row is None:
+            return DataError(file, "content", "CSV", message)
+        return DataError(file, f"row {row[1]}", f"{row[2]} cells", f"{row[3]}: {_shorten(repr(row[4]))}")
     worst: tuple[int, str] | None = None
     for name in names:
         # Text that is not UTF-8 is wrong in any column.
@@ -351,7 +345,7 @@ def _diagnose(file: Published, names: list[str], schema: TableSchema, first: Exc
     index, name = worst
     cell = table[name][index].as_py()
     text = repr(cell.decode("utf-8", "backslashreplace")) if cell else "an empty cell"
-    return DataError(file, f"column {name}, row {index + 1}", _words(schema.columns[name]), text[:60])
+    return DataError(file, f"column {name}, row {index + 1}", _words(schema.columns[name]), _shorten(text))
 
 
 def _first_bad_cell_utf8(column: pa.ChunkedArray) -> int | None:
@@ -387,11 +381,9 @@ def read_csv(file: Published | Path, schema: TableSchema) -> pa.Table:
     _check_header(file, names, schema)
     types = {name: schema.columns[name] for name in names}
     try:
-        table, bad = _parse(file, names, types, threads=True)
+        table = _parse(file, names, types, threads=True)
     except pa.ArrowInvalid as error:
         raise _diagnose(file, names, schema, error) from None
-    if bad:
-        raise _diagnose(file, names, schema, ValueError("rows of different lengths"))
     table = table.select([name for name in schema.columns if name in names])
     check_table(table, schema, file)
     return table
