@@ -210,23 +210,20 @@ class Store:
         table = schema.runs
 
         def work(connection: Connection) -> Run:
-            # On PostgreSQL another writer may take the attempt's number between look and insert.
-            force = rerun
-            while True:
-                latest = connection.execute(
-                    select(table)
-                    .where(table.c.key_digest == key_digest)
-                    .order_by(table.c.attempt.desc())
-                    .limit(1)
-                ).one_or_none()
-                if latest is not None and not force:
-                    same = (latest.isolation, latest.accounting, latest.versions) == conditions
-                    if same or _is_settled(connection, latest.id):
-                        return _run(latest)
-                attempt = 1 if latest is None else latest.attempt + 1
-                inserted = _insert_once(
-                    connection,
-                    table,
+            _one_at_a_time(connection, int(key_digest[:15], 16))
+            latest = connection.execute(
+                select(table)
+                .where(table.c.key_digest == key_digest)
+                .order_by(table.c.attempt.desc())
+                .limit(1)
+            ).one_or_none()
+            if latest is not None and not rerun:
+                same = (latest.isolation, latest.accounting, latest.versions) == conditions
+                if same or _is_settled(connection, latest.id):
+                    return _run(latest)
+            attempt = 1 if latest is None else latest.attempt + 1
+            connection.execute(
+                insert(table).values(
                     key_digest=key_digest,
                     attempt=attempt,
                     key=codec.encode_key(key),
@@ -241,10 +238,9 @@ class Store:
                     versions=conditions[2],
                     created_at=_now(connection),
                 )
-                if inserted:
-                    force = False
-                    wanted = select(table).where(table.c.key_digest == key_digest, table.c.attempt == attempt)
-                    return _run(connection.execute(wanted).one())
+            )
+            wanted = select(table).where(table.c.key_digest == key_digest, table.c.attempt == attempt)
+            return _run(connection.execute(wanted).one())
 
         return self._do(work, write=True)
 
@@ -481,8 +477,7 @@ def _found_version(connection: Connection) -> int | None:
 
 
 def _create(connection: Connection) -> None:
-    if connection.dialect.name == "postgresql":
-        connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _SCHEMA_LOCK})
+    _one_at_a_time(connection, _SCHEMA_LOCK)
     if _found_version(connection) is None:
         schema.metadata.create_all(connection, checkfirst=False)
         for statement in schema.append_only_statements(connection.dialect.name):
@@ -492,11 +487,16 @@ def _create(connection: Connection) -> None:
         )
 
 
-def _insert_once(connection: Connection, table: Table, **values: object) -> bool:
-    """Insert a row unless one with the same unique columns is there; return whether it was inserted."""
+def _one_at_a_time(connection: Connection, number: int) -> None:
+    """Keep other transactions with this number out until ours ends; SQLite has one writer anyway."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": number})
+
+
+def _insert_once(connection: Connection, table: Table, **values: object) -> None:
+    """Insert a row unless one with the same unique columns is there."""
     builder = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    result = connection.execute(builder(table).values(**values).on_conflict_do_nothing())
-    return result.rowcount == 1
+    connection.execute(builder(table).values(**values).on_conflict_do_nothing())
 
 
 def _is_settled(connection: Connection, run_id: int) -> bool:

@@ -147,7 +147,7 @@ def save_array(workspace: Path, array: np.ndarray[Any, Any]) -> StoredArray:
         hashing = _HashingFile(stream)
         try:
             np.lib.format.write_array(
-                hashing,  # type: ignore[arg-type]
+                hashing,
                 plain,
                 version=(1, 0),
                 allow_pickle=False,

@@ -1,0 +1,72 @@
+"""A program that writes to a store from a process of its own, for the tests that watch or kill it.
+
+usage: store_writer.py MODE WORKSPACE [URL]
+
+`killed`   for every line on stdin, fork a child that records folds one after the other, until it is killed;
+           each recorded fact is printed after the store returned.
+`together` wait for a line, then record folds of one run without any lock, and print what stands.
+`holding`  hold a run's lock and say so until stdin ends.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+from store_records import key, open_run, outcome, scored
+
+from hepchallenge.store import Store
+
+
+def say(*words: object) -> None:
+    # One write a line, so that a kill never leaves half of one.
+    os.write(1, (" ".join(map(str, words)) + "\n").encode())
+
+
+def expected(fold: int) -> np.ndarray:  # type: ignore[type-arg]
+    return np.random.default_rng(fold).random((500, 2))
+
+
+def record_until_killed(workspace: Path, url: str | None) -> None:
+    with Store(workspace, url) as store, store.lock(key()):
+        run = open_run(store)
+        say("run", run.id, run.attempt)
+        done = store.fold_outcomes(run)
+        for fold in range(10_000):
+            if fold in done:
+                continue
+            stored = store.save_array(expected(fold))
+            store.record_fold(run, outcome(fold, predictions={"test": stored}, log=store.save_log(b"log")))
+            say("fold", fold)
+            store.record_scoring(run, scored(float(fold)))
+            say("scoring", fold)
+
+
+def main(mode: str, workspace: Path, url: str | None) -> None:
+    say("ready")
+    if mode == "killed":
+        for _ in sys.stdin:
+            child = os.fork()
+            if child == 0:
+                record_until_killed(workspace, url)
+            say("pid", child)
+            os.waitpid(child, 0)
+            say("dead")
+    elif mode == "together":
+        sys.stdin.readline()
+        with Store(workspace, url) as store:
+            run = open_run(store)
+            for fold in range(25):
+                stands = store.record_fold(run, outcome(fold, message=f"{os.getpid()}"))
+                say(run.id, fold, stands.message)
+            say("rerun", open_run(store, rerun=True).attempt)
+    elif mode == "holding":
+        with Store(workspace, url) as store, store.lock(key()):
+            say("held")
+            sys.stdin.read()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]), sys.argv[3] if len(sys.argv) > 3 else None)

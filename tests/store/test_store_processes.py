@@ -1,0 +1,163 @@
+"""Many processes, killed at any moment: nothing recorded is lost, doubled or damaged."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sqlalchemy import create_engine, func, select
+from sqlalchemy.pool import NullPool
+from store_records import key, open_run, submission
+from store_writer import expected
+
+from hepchallenge.store import Store, schema
+
+KILLS = 40
+
+
+def start(mode: str, workspace: Path, url: str | None) -> subprocess.Popen[str]:
+    program = Path(__file__).with_name("store_writer.py")
+    writer = subprocess.Popen(
+        [sys.executable, program, mode, workspace, *([url] if url else [])],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        bufsize=1,
+    )
+    assert writer.stdout is not None
+    assert writer.stdout.readline() == "ready\n"
+    return writer
+
+
+def test_a_writer_killed_at_any_moment_loses_and_doubles_nothing(
+    tmp_path: Path, database_url: str | None
+) -> None:
+    workspace = tmp_path / "workspace"
+    moments = random.Random(20_140_512)
+    told: list[list[str]] = []
+    with start("killed", workspace, database_url) as writer:
+        assert writer.stdin is not None
+        assert writer.stdout is not None
+        for _ in range(KILLS):
+            writer.stdin.write("go\n")
+            line = writer.stdout.readline().split()
+            while line[0] != "pid":
+                told.append(line)
+                line = writer.stdout.readline().split()
+            # The first kills fall into the making of the database, the later ones into every step.
+            time.sleep(moments.uniform(0.0, 0.15))
+            os.kill(int(line[1]), signal.SIGKILL)
+            while line[0] != "dead":
+                line = writer.stdout.readline().split()
+                told.append(line)
+        writer.stdin.close()
+
+    with Store(workspace, database_url) as store:
+        run = open_run(store)
+        found = store.fold_outcomes(run)
+        folds_told = [int(words[1]) for words in told if words[0] == "fold"]
+        scorings_told = [int(words[1]) for words in told if words[0] == "scoring"]
+        assert len(folds_told) > KILLS, "the writers were killed before they could write"
+        assert {tuple(words[1:]) for words in told if words[0] == "run"} == {(str(run.id), "1")}
+        assert set(folds_told) <= set(found)
+        assert max(Counter(folds_told).values()) == 1
+        assert sorted(found) == list(range(len(found)))
+        for fold, outcome in found.items():
+            np.testing.assert_array_equal(store.load_array(outcome.predictions["test"]), expected(fold))
+            assert store.load_log(outcome.log) == b"log"
+        scored = [scoring.scores["auc"]["test"] for scoring in store.scorings(run)]
+        assert set(scorings_told) <= set(scored)
+        assert max(Counter(scored).values()) == 1
+    if database_url is None:
+        with sqlite3.connect(workspace / "hepchallenge.sqlite") as connection:
+            assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        connection.close()
+
+
+def test_processes_that_write_at_once_agree_on_one_record(tmp_path: Path, database_url: str | None) -> None:
+    workspace = tmp_path / "workspace"
+    writers = [start("together", workspace, database_url) for _ in range(3)]
+    for writer in writers:
+        assert writer.stdin is not None
+        writer.stdin.write("go\n")
+        writer.stdin.flush()
+    said = [writer.communicate()[0].splitlines() for writer in writers]
+    assert [writer.returncode for writer in writers] == [0, 0, 0]
+    # Who was there first differs by fold, but all were told the same winner.
+    assert said[0][:-1] == said[1][:-1] == said[2][:-1]
+    assert len(said[0]) == 26
+    assert sorted(lines[-1] for lines in said) == ["rerun 2", "rerun 3", "rerun 4"]
+    engine = create_engine(
+        database_url or f"sqlite:///{workspace / 'hepchallenge.sqlite'}", poolclass=NullPool
+    )
+    with engine.connect() as connection:
+        counts = [
+            connection.execute(select(func.count()).select_from(table)).scalar_one()
+            for table in (schema.schema_version, schema.submissions, schema.runs, schema.folds)
+        ]
+    assert counts == [1, 1, 4, 25]
+
+
+def test_threads_may_share_one_store(store: Store) -> None:
+    ids: list[int] = []
+
+    def add() -> None:
+        ids.extend(store.add_submission("c", submission(f"kit {i}")) for i in range(10))
+
+    threads = [threading.Thread(target=add) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(ids) == 40
+    assert len(set(ids)) == 10
+
+
+def test_a_lock_makes_others_wait_say_so_and_is_freed_by_a_kill(tmp_path: Path) -> None:
+    holder = start("holding", tmp_path, None)
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    said: list[str] = []
+
+    def free() -> None:
+        said.append("waiting")
+        holder.kill()
+
+    with Store(tmp_path) as store:
+        with store.lock(key(seed=1), lambda: said.append("another key")):
+            pass
+        with store.lock(key(), free):
+            said.append("mine")
+        with store.lock(key(), lambda: said.append("again")):
+            pass
+    holder.communicate()
+    assert said == ["waiting", "mine"]
+
+
+def test_a_lock_excludes_threads_and_is_freed_by_an_error(tmp_path: Path) -> None:
+    said: list[str] = []
+    with Store(tmp_path) as store:
+
+        def other() -> None:
+            with store.lock(key(), lambda: said.append("waits")):
+                said.append("other")
+
+        thread = threading.Thread(target=other)
+        with pytest.raises(RuntimeError, match="mine"), store.lock(key()):
+            thread.start()
+            while said != ["waits"]:
+                time.sleep(0.01)
+            said.append("first")
+            raise RuntimeError("mine")
+        thread.join()
+    assert said == ["waits", "first", "other"]

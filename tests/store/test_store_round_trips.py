@@ -1,0 +1,187 @@
+"""Whatever is recorded comes back equal, however hostile."""
+
+from __future__ import annotations
+
+import math
+import random
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from store_records import key, open_run
+
+from hepchallenge.exceptions import StoreError
+from hepchallenge.records import (
+    FoldOutcome,
+    Limits,
+    PhaseUsage,
+    RunKey,
+    Scoring,
+    StoredArray,
+    Submission,
+    Verdict,
+)
+from hepchallenge.store import Store, codec
+
+# NUL and lone surrogates too: file names and tracebacks may hold them.
+anything = st.text(st.characters(exclude_categories=()), max_size=30)
+floats = st.floats(allow_nan=False)
+counts = st.integers(0, 2**70)
+positive = st.one_of(st.floats(1e-9, 1e12), st.integers(1, 2**40))
+
+submissions = st.builds(
+    Submission,
+    name=anything,
+    digest=anything,
+    kind=st.sampled_from(["code", "predictions"]),
+    team=anything,
+    title=anything,
+    description=anything,
+    parameters=st.none() | counts,
+    links=st.lists(anything, max_size=3).map(tuple),
+)
+limits = st.builds(
+    Limits,
+    fit_wall=positive,
+    fit_cpu=positive,
+    predict_wall=positive,
+    predict_cpu=positive,
+    memory_bytes=st.integers(1, 2**60),
+    output_bytes=st.integers(1, 2**60),
+    processes=st.integers(1, 2**20),
+)
+keys = st.builds(
+    RunKey,
+    challenge=anything,
+    challenge_version=anything,
+    submission_digest=anything,
+    data_digest=anything,
+    limits=limits,
+    seed=st.integers(),
+    quick=st.booleans(),
+)
+arrays = st.builds(
+    StoredArray,
+    digest=anything,
+    path=anything,
+    shape=st.lists(counts, max_size=3).map(tuple),
+    dtype=anything,
+)
+phases = st.builds(
+    PhaseUsage, phase=st.sampled_from(["fit", "predict"]), wall_seconds=floats, cpu_seconds=floats
+)
+outcomes = st.builds(
+    FoldOutcome,
+    fold=st.integers(0, 1000),
+    verdict=st.sampled_from(Verdict),
+    message=anything,
+    predictions=st.dictionaries(anything, arrays, max_size=3),
+    phases=st.lists(phases, max_size=2).map(tuple),
+    wall_seconds=floats,
+    cpu_seconds=floats,
+    peak_memory_bytes=counts,
+    log=anything,
+)
+scores = st.dictionaries(anything, st.dictionaries(anything, floats, max_size=3), max_size=3)
+plain_data: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | counts | floats | anything,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(anything, inner, max_size=3),
+    max_leaves=5,
+)
+scorings = st.builds(
+    Scoring,
+    verdict=st.sampled_from(Verdict),
+    message=anything,
+    scores=scores,
+    spread=scores,
+    fold_scores=st.lists(scores, max_size=3).map(tuple),
+    gates=st.dictionaries(anything, plain_data, max_size=3),
+    scorer_version=anything,
+)
+on_databases = settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+@given(anything)
+def test_escaped_text_is_plain_ascii_and_comes_back(text: str) -> None:
+    escaped = codec.escape(text)
+    assert escaped.isascii()
+    assert escaped.isprintable()
+    assert codec.unescape(escaped) == text
+
+
+@given(submissions)
+def test_submissions_come_back_from_text(record: Submission) -> None:
+    assert codec.decode_submission(codec.encode_submission(record)) == record
+
+
+@given(keys)
+def test_run_keys_come_back_from_text(record: RunKey) -> None:
+    assert codec.decode_key(codec.encode_key(record)) == record
+
+
+@given(keys, keys)
+def test_digests_are_equal_exactly_for_equal_keys(one: RunKey, other: RunKey) -> None:
+    assert (codec.key_digest(one) == codec.key_digest(other)) == (one == other)
+
+
+def test_whole_numbers_and_floats_are_one_key() -> None:
+    assert codec.key_digest(key(limits=Limits(fit_wall=60))) == codec.key_digest(
+        key(limits=Limits(fit_wall=60.0, memory_bytes=4294967296.0))  # type: ignore[arg-type]
+    )
+
+
+@given(outcomes)
+def test_fold_outcomes_come_back_from_text(record: FoldOutcome) -> None:
+    assert codec.decode_fold(codec.encode_fold(record)) == record
+
+
+@given(scorings)
+def test_scorings_come_back_from_text(record: Scoring) -> None:
+    assert codec.decode_scoring(codec.encode_scoring(record)) == record
+
+
+def test_nan_scores_and_numpy_numbers_are_kept_as_numbers() -> None:
+    record = Scoring(
+        verdict=Verdict.SCORED,
+        scores={"auc": {"test": math.nan, "valid": np.float32(0.5), "train": np.float64(0.1)}},  # type: ignore[dict-item]
+    )
+    back = codec.decode_scoring(codec.encode_scoring(record)).scores["auc"]
+    assert math.isnan(back["test"])
+    assert (back["valid"], back["train"]) == (0.5, 0.1)
+
+
+def test_what_is_not_plain_data_is_refused() -> None:
+    with pytest.raises(StoreError, match="not plain data"):
+        codec.encode_scoring(Scoring(verdict=Verdict.SCORED, gates={"x": object()}))
+
+
+@on_databases
+@given(submissions, anything)
+def test_submissions_come_back_from_the_database(store: Store, record: Submission, challenge: str) -> None:
+    submission_id = store.add_submission(challenge, record)
+    assert codec.digest_of(record.name) == codec.digest_of(store.submission(submission_id)[0].name)
+    assert store.add_submission(challenge, record) == submission_id
+
+
+@on_databases
+@given(outcomes, scorings)
+def test_outcomes_and_scorings_come_back_from_the_database(
+    store: Store, record: FoldOutcome, scoring: Scoring
+) -> None:
+    run = open_run(store, rerun=True)
+    assert store.record_fold(run, record) == record
+    kept = store.fold_outcomes(run) | store.infrastructure_failures(run)
+    assert kept == {record.fold: record}
+    store.record_scoring(run, scoring)
+    assert store.latest_scoring(run) == scoring
+
+
+def test_a_name_of_any_length_fits_the_database(store: Store) -> None:
+    # Random, since a database may squeeze repetition below its limit for an index.
+    name = random.Random(1).randbytes(20_000).decode("latin-1")
+    submission_id = store.add_submission(name, Submission(name=name, digest="d", kind="code"))
+    assert store.submission(submission_id)[0].name == name
