@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from hepchallenge.data.fetch import Progress
+    from hepchallenge.data.downloads import Progress
 
 
 @contextlib.contextmanager
@@ -83,7 +83,7 @@ def command(
 
     from hepchallenge import data as room
     from hepchallenge.contract import load_challenge
-    from hepchallenge.data.fetch import explain_login
+    from hepchallenge.data.downloads import explain_login
 
     loaded = load_challenge(challenge)
     if use_toy:

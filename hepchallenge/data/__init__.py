@@ -1,14 +1,6 @@
 """The data room: published files and simulations become prepared, columnar, unchanging folders."""
 
-from hepchallenge.data.files import cache_root
-from hepchallenge.data.prepared import (
-    Manifest,
-    find_manifest,
-    open_prepared,
-    read_manifest,
-    write_prepared,
-)
-from hepchallenge.data.select import (
+from hepchallenge.data.choice import (
     Choice,
     chosen,
     current,
@@ -19,6 +11,14 @@ from hepchallenge.data.select import (
     select,
     select_toy,
     toy,
+)
+from hepchallenge.data.files import cache_root
+from hepchallenge.data.prepared import (
+    Manifest,
+    find_manifest,
+    open_prepared,
+    read_manifest,
+    write_prepared,
 )
 from hepchallenge.data.tables import (
     Published,

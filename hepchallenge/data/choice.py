@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hepchallenge.contract import Challenge
-from hepchallenge.data.fetch import Progress, download_sources
+from hepchallenge.data.downloads import Progress, download_sources
 from hepchallenge.data.files import cache_root, write_json
 from hepchallenge.data.prepared import (
     code_digest,
@@ -116,7 +116,7 @@ def fetch(challenge: Challenge, *, progress: Progress | None = None, waiting: Wa
     UsageError
         If the challenge names no such source; the message explains what to do by hand.
     DataError, InfrastructureError
-        See `hepchallenge.data.fetch.download_sources`.
+        See `hepchallenge.data.downloads.download_sources`.
     """
     folder = _home(challenge) / "downloads"
     download_sources(challenge, folder, progress=progress, waiting=waiting)
