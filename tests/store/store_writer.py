@@ -45,6 +45,8 @@ def record_until_killed(workspace: Path, url: str | None) -> None:
 
 
 def main(mode: str, workspace: Path, url: str | None) -> None:
+    if url:
+        import psycopg  # noqa: F401  # once, not in every child
     say("ready")
     if mode == "killed":
         for _ in sys.stdin:
@@ -61,6 +63,8 @@ def main(mode: str, workspace: Path, url: str | None) -> None:
             for fold in range(25):
                 stands = store.record_fold(run, outcome(fold, message=f"{os.getpid()}"))
                 say(run.id, fold, stands.message)
+            say("done")
+            sys.stdin.readline()
             say("rerun", open_run(store, rerun=True).attempt)
     elif mode == "holding":
         with Store(workspace, url) as store, store.lock(key()):
