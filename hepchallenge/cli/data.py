@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def _progress() -> Iterator[Progress]:
+def progress_display() -> Iterator[Progress]:
     """A bar on a terminal, elsewhere a line for every tenth of a file; both on the error stream."""
     if sys.stderr.isatty():
         from rich.console import Console
@@ -89,7 +89,7 @@ def command(
     if use_toy:
         folder = room.select_toy(loaded, seed, events, waiting=_waiting)
     elif use_fetch:
-        with _progress() as progress:
+        with progress_display() as progress:
             folder = room.fetch(loaded, progress=progress, waiting=_waiting)
     elif source is not None:
         folder = room.select(loaded, source, waiting=_waiting)
