@@ -321,6 +321,19 @@ class Store:
         """Return the scoring that counts: the last one that the host did not fail, else the last one."""
         return _that_counts(self.scorings(run))
 
+    def run_of(self, entry: BoardEntry) -> Run:
+        """Return the very run that an entry shows, to append a scoring to it."""
+        key_digest = codec.key_digest(entry.run_key)
+        table = schema.runs
+        found = self._rows(
+            select(table)
+            .where(table.c.key_digest == key_digest, table.c.created_at == entry.run_at)
+            .order_by(table.c.attempt.desc())
+        )
+        if not found:
+            raise StoreError(f"{self._name}: no run of key {key_digest} was opened at {entry.run_at}")
+        return _run(found[0])
+
     # What the board shows
 
     def entries(
@@ -332,10 +345,12 @@ class Store:
         ----------
         challenge
             Its name.
-        data_digest, challenge_version
-            Only runs on these data and of this version; None stands for those of the most recent scored
-            run (that fits the other one, if given), since scores on different data or by different
-            rules do not compare.
+        data_digest
+            Only runs on these data, since scores on different data do not compare; None stands for those of
+            the most recent scored run.
+        challenge_version
+            Only runs of this version of the challenge; None stands for all, since rescoring makes runs of
+            different versions comparable again (every entry says by which version it was run and scored).
 
         Returns
         -------
@@ -530,27 +545,15 @@ def _entries(
     connection: Connection, challenge: str, data_digest: str | None, challenge_version: str | None
 ) -> list[BoardEntry]:
     runs, scorings, submissions = schema.runs, schema.scorings, schema.submissions
-    same_challenge = runs.c.challenge == codec.escape(challenge)
-
-    newest = (
-        select(runs.c.data_digest, runs.c.challenge_version)
-        .join(scorings, scorings.c.run_id == runs.c.id)
-        .where(same_challenge)
-        .order_by(runs.c.id.desc())
-        .limit(1)
-    )
-    if data_digest is not None:
-        newest = newest.where(runs.c.data_digest == data_digest)
+    fits = runs.c.challenge == codec.escape(challenge)
     if challenge_version is not None:
-        newest = newest.where(runs.c.challenge_version == challenge_version)
-    chosen = connection.execute(newest).one_or_none()
-    if chosen is None:
-        return []
-    fits = (
-        same_challenge
-        & (runs.c.data_digest == chosen.data_digest)
-        & (runs.c.challenge_version == chosen.challenge_version)
-    )
+        fits &= runs.c.challenge_version == challenge_version
+    if data_digest is None:
+        newest = select(runs.c.data_digest).join(scorings, scorings.c.run_id == runs.c.id).where(fits)
+        data_digest = connection.execute(newest.order_by(runs.c.id.desc()).limit(1)).scalar_one_or_none()
+        if data_digest is None:
+            return []
+    fits &= runs.c.data_digest == data_digest
 
     scored: dict[int, list[Scoring]] = defaultdict(list)
     wanted = select(scorings.c.run_id, scorings.c.scoring).join(runs).where(fits).order_by(scorings.c.id)

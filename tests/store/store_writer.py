@@ -25,7 +25,7 @@ def say(*words: object) -> None:
     os.write(1, (" ".join(map(str, words)) + "\n").encode())
 
 
-def expected(fold: int) -> np.ndarray:  # type: ignore[type-arg]
+def expected(fold: int) -> np.ndarray:
     return np.random.default_rng(fold).random((500, 2))
 
 

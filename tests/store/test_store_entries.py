@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
 from store_records import key, open_run, outcome, scored, submission
 
+from hepchallenge.exceptions import StoreError
 from hepchallenge.records import DataInfo, Limits, Scoring, Verdict
 from hepchallenge.store import Store
 
@@ -84,11 +88,23 @@ def test_data_of_the_most_recent_scored_run_are_meant_unless_named(store: Store)
     assert store.entries("higgsml", data_digest="unknown") == []
 
 
-def test_versions_of_a_challenge_are_not_mixed(store: Store) -> None:
+def test_all_versions_of_a_challenge_are_entries_unless_one_is_named(store: Store) -> None:
     store.record_scoring(open_run(store, key(challenge_version="v1")), scored(0.1))
     store.record_scoring(open_run(store, key(challenge_version="v2")), scored(0.2))
-    assert values(store) == [("kit", 0.2)]
+    assert values(store) == [("kit", 0.1), ("kit", 0.2)]
     assert values(store, challenge_version="v1") == [("kit", 0.1)]
+
+
+def test_an_entry_leads_back_to_its_own_attempt(store: Store) -> None:
+    run = open_run(store)
+    store.record_scoring(run, scored(0.1))
+    open_run(store, rerun=True)
+    (entry,) = store.entries("higgsml")
+    assert store.run_of(entry) == run
+    store.record_scoring(store.run_of(entry), scored(0.6))
+    assert values(store) == [("kit", 0.6)]
+    with pytest.raises(StoreError, match="was opened at never"):
+        store.run_of(replace(entry, run_at="never"))
 
 
 def test_every_run_key_of_a_submission_is_an_entry(store: Store) -> None:

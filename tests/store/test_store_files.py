@@ -63,7 +63,7 @@ def test_saving_again_heals_a_damaged_file(store: Store) -> None:
 
 
 def test_a_subclass_is_stored_as_the_memory_it_holds(store: Store) -> None:
-    class Liar(np.ndarray):  # type: ignore[type-arg]
+    class Liar(np.ndarray):
         def tobytes(self, order: Any = "C") -> bytes:
             return b"\0" * self.nbytes
 
