@@ -349,6 +349,8 @@ class _Judge:
                 given_up = threading.Event()
                 for fold in todo[work.record.name]:
                     waiting[pool.submit(self._unless(stop, work, fold, given_up))] = work
+            if waiting:
+                self.scorer.prepare()
             for work in works:
                 if not left[work.record.name]:
                     self.finish(work)

@@ -12,21 +12,15 @@ from hepchallenge.records import parse_bytes
 __all__ = ["command"]
 
 
-class _Size(click.ParamType):
-    """A size such as 4GiB."""
-
-    name = "bytes|4GiB"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        try:
-            return parse_bytes(value if isinstance(value, int) else str(value))
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
+_SECONDS = click.FloatRange(min=0, min_open=True)
 
 
-def _seconds(name: str, text: str):  # type: ignore[no-untyped-def]
-    kind = click.FloatRange(min=0, min_open=True)
-    return click.option(f"--{name}", type=kind, metavar="S", help=f"{text}; default: the challenge's.")
+def _size(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
+    """Return the bytes that a size such as 4GiB means."""
+    try:
+        return None if value is None else parse_bytes(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 @click.command("score")
@@ -53,11 +47,11 @@ def _seconds(name: str, text: str):  # type: ignore[no-untyped-def]
     type=click.Choice(["namespaces", "none"]),
     help="Refuse to run below this level; default: the strongest that this host offers.",
 )
-@_seconds("fit-wall", "Wall-clock seconds for fit")
-@_seconds("fit-cpu", "CPU seconds for fit, over all processes")
-@_seconds("predict-wall", "Wall-clock seconds for predict")
-@_seconds("predict-cpu", "CPU seconds for predict, over all processes")
-@click.option("--memory", type=_Size(), metavar="BYTES|4GiB", help="Memory of a fold's process tree.")
+@click.option("--fit-wall", type=_SECONDS, metavar="S", help="Wall-clock seconds for fit.")
+@click.option("--fit-cpu", type=_SECONDS, metavar="S", help="CPU seconds for fit, over all processes.")
+@click.option("--predict-wall", type=_SECONDS, metavar="S", help="Wall-clock seconds for predict.")
+@click.option("--predict-cpu", type=_SECONDS, metavar="S", help="CPU seconds for predict, over all processes.")
+@click.option("--memory", callback=_size, metavar="BYTES|4GiB", help="Memory of a fold's process tree.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of every fold.")
 @click.option("--quick", is_flag=True, help="First fold only, with RAMP_TEST_MODE=1: a quick look.")
 @click.option("--rerun", is_flag=True, help="Run again what is recorded already.")
@@ -86,6 +80,8 @@ def command(
     CHALLENGE is a name from `hepchallenge list` or a folder with problem.py (any RAMP kit). A SUBMISSION
     is a folder of code, or a prediction file; without one the shipped starting kits are scored. What is
     recorded already is not run again.
+
+    Limits that are not given are the challenge's own (`hepchallenge info CHALLENGE`).
 
     Exit code: 0 all scored, 1 some submission was not, 2 wrong usage, 3 the infrastructure failed.
     """

@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from rampwf.prediction_types.multiclass import _multiclass_init
 
 from hepchallenge._version import __version__
 from hepchallenge.contract import Challenge
@@ -55,12 +56,31 @@ class Scorer:
         ]
         return hashlib.sha256("\0".join(words).encode()).hexdigest()
 
+    def prepare(self) -> None:
+        """Compute the ground truth of all rows now, while the caller waits for something else anyway."""
+        self._whole_truth("train")
+        if self._truth.y_test is not None:
+            self._whole_truth("test")
+
     def _whole_truth(self, which: str) -> Any:
         """Return the ground truth of all training or test rows as a `Predictions`, made once."""
         if which not in self._whole:
             labels = self._truth.y_train if which == "train" else self._truth.y_test
             self._whole[which] = self._predictions(y_true=labels)
         return self._whole[which]
+
+    def _truth_rows(self, which: str, rows: np.ndarray) -> Any:
+        """Return the ground truth of some training or test rows.
+
+        ramp-workflow's multiclass predictions walk over the labels in Python, once a row and fold; for them
+        the rows are cut out of the whole, which gives the same arrays.
+        """
+        if getattr(self._predictions, "__init__", None) is _multiclass_init:
+            part = copy.copy(self._whole_truth(which))
+            part.y_pred = part.y_pred[rows]
+            return part
+        labels = self._truth.y_train if which == "train" else self._truth.y_test
+        return self._predictions(y_true=labels, fold_is=rows)
 
     def _make(self, array: np.ndarray, rows: np.ndarray | None = None) -> Any:
         try:
@@ -104,12 +124,12 @@ class Scorer:
         if fold is not None:
             train_is, valid_is = truth.folds[fold]
             for part, rows in (("train", train_is), ("valid", valid_is)):
-                true = self._predictions(y_true=truth.y_train, fold_is=rows)
+                true = self._truth_rows("train", rows)
                 self._score(part, true, self._make(predictions["train"], rows), scores)
         if truth.y_test is not None and "test" in predictions:
             self._score("test", self._whole_truth("test"), self._make(predictions["test"]), scores)
             for part, rows in truth.parts.items():
-                true = self._predictions(y_true=truth.y_test, fold_is=rows)
+                true = self._truth_rows("test", rows)
                 self._score(part, true, self._make(predictions["test"], rows), scores)
         return scores
 

@@ -1,0 +1,44 @@
+"""`hepchallenge rescore`."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+__all__ = ["command"]
+
+
+@click.command("rescore")
+@click.argument("challenge")
+@click.option("--data", type=click.Path(), metavar="DIR", help="The data that were scored, as for `score`.")
+@click.option(
+    "--workspace",
+    type=click.Path(file_okay=False),
+    envvar="HEPCHALLENGE_WORKSPACE",
+    metavar="DIR",
+    help="Where everything is recorded; default: hepchallenge-workspace.",
+)
+@click.option("--data-label", metavar="NAME", help="For RAMP kits with several data sets.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout and nothing else.")
+def command(
+    challenge: str, data: str | None, workspace: str | None, data_label: str | None, as_json: bool
+) -> int:
+    """Score the stored predictions of CHALLENGE again, without running any submission.
+
+    For a changed metric or corrected labels. New scorings are appended; old ones stay on record.
+    """
+    from hepchallenge.cli.progress import ShownProgress
+    from hepchallenge.pipeline import rescore
+
+    with ShownProgress() as progress:
+        document = rescore(
+            challenge, data=data, workspace=workspace, data_label=data_label, progress=progress
+        )
+    if as_json:
+        click.echo(json.dumps(document.to_dict(), allow_nan=False))
+    else:
+        from hepchallenge.cli.table import show_document
+
+        show_document(document, challenge)
+    return document.exit_code
