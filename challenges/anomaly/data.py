@@ -13,8 +13,9 @@ stands here was measured on the published events:
   of ten times its pt, 50 GeV more missing momentum, or the azimuths of tau and lepton exchanged.
 
 Derived columns are computed from the rounded primitive ones in both classes, so that rounding tells nothing.
-(In the published files it does: the good half keeps values computed before rounding, and comparing them
-with recomputed ones gives much of the separation away.) The exchange of azimuths comes last,
+(In the published files it does: their derived columns are cut to three decimals, and those of distorted
+events were computed from the scaled pt of the tau before it was rounded; comparing them with recomputed ones
+gives much of the separation away.) The exchange of azimuths comes last,
 after the derived columns, as in the published files: there the transverse mass and the vector sums still are
 those of the azimuths before the exchange, which is what makes the exchange visible at all.
 """

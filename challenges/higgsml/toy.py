@@ -8,8 +8,9 @@ Four kinds of processes end in a hadronic tau, a lepton (electron or muon) and m
 * top pairs, with a true tau or a quark jet taken for one;
 * W + jets, where a jet is taken for the tau.
 
-Resonances decay isotropically (W: 1 + cos^2) in their rest frame and are boosted against the
-partons that they recoil from; taus share their momentum between visible part and collinear neutrinos.
+Resonances decay in their rest frame (H and top isotropically, Z and the W of W + jets by 1 + cos^2) and are
+boosted against the partons that they recoil from; taus share their momentum between visible part and
+collinear neutrinos.
 The "detector" smears the momenta, loses soft partons (so that the missing momentum has a resolution), adds
 pile-up and applies the thresholds seen in the published file. All derived columns are then computed from the
 *rounded* primitive ones, for signal and background alike, so that rounding tells nothing.
@@ -331,7 +332,11 @@ def _two_jets_of_large_mass(jets: Floats, mass: Floats) -> npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class _Process:
-    """One simulated sample: rows per rows of its class, mean weight of a row (arbitrary unit), generator."""
+    """One simulated sample.
+
+    `share` is its fraction of the rows of its class, `weight` the mean weight of a row in units common to the
+    class; `keep` takes the number of jets and the mass of the leading two and says which events to accept.
+    """
 
     name: str
     signal: bool
@@ -339,7 +344,6 @@ class _Process:
     weight: float
     simulate: Callable[[np.random.Generator, int], _Events]
     keep: Callable[[Floats, Floats], npt.NDArray[np.bool_]] = _any
-    efficiency: float = 0.05
 
 
 _PROCESSES = (
@@ -360,7 +364,7 @@ _PROCESSES = (
 # --- detector -------------------------------------------------------------------------------------
 
 
-def _measure(rng: np.random.Generator, events: _Events, keep: _Process) -> dict[str, Floats]:
+def _measure(rng: np.random.Generator, events: _Events, process: _Process) -> dict[str, Floats]:
     """Smear, find the jets, apply the thresholds: unrounded primitive columns of the accepted events."""
     near = (_pt(events.tau) > 16.0) & (_pt(events.lep) > 23.0)
     tau, lep = events.tau[:, near], events.lep[:, near]
@@ -392,7 +396,7 @@ def _measure(rng: np.random.Generator, events: _Events, keep: _Process) -> dict[
         (tau_pt > _TAU_PT) & (lep_pt > _LEP_PT)
         & (np.abs(tau_eta) < _MAX_ETA) & (np.abs(lep_eta) < _MAX_ETA)
         & (delta_r(tau_eta, tau_phi, lep_eta, lep_phi) > 0.3)
-        & keep.keep(count, mass)
+        & process.keep(count, mass)
     )  # fmt: skip
     columns = {
         "PRI_tau_pt": tau_pt,
@@ -420,7 +424,7 @@ def _measure(rng: np.random.Generator, events: _Events, keep: _Process) -> dict[
 def _sample(rng: np.random.Generator, process: _Process, wanted: int) -> dict[str, Floats]:
     """Simulate until `wanted` events of a process are accepted."""
     parts: list[dict[str, Floats]] = []
-    found, efficiency = 0, process.efficiency
+    found, efficiency = 0, 0.05
     while found < wanted:
         trials = int(min(max(1.1 * (wanted - found) / efficiency, 2_000), 100_000))
         parts.append(_measure(rng, process.simulate(rng, trials), process))
@@ -432,11 +436,11 @@ def _sample(rng: np.random.Generator, process: _Process, wanted: int) -> dict[st
 
 # --- the mass estimate ----------------------------------------------------------------------------
 
-_POINTS = 16
-_MET_WIDTH = 13.0
-_WORST_FIT = 14.0
-_MASS_SCALE = 0.945
-_MASS_SMEARING = 0.03
+_POINTS = 16  # of the grid, along each of two axes
+_MET_WIDTH = 13.0  # assumed resolution of the missing momentum per axis, GeV
+_WORST_FIT = 14.0  # chi square above which there is no estimate
+_MASS_SCALE = 0.945  # brings the H and Z peaks to their published places
+_MASS_SMEARING = 0.03  # relative, with the tails of Student's t for three degrees of freedom
 
 
 def _quantile_points(density: Floats, grid: Floats) -> Floats:

@@ -2,8 +2,8 @@
 
 Each derived column that tau, lepton and missing momentum determine is computed again; stored minus
 recomputed joins the features. It finds events whose columns contradict each other, such as those with
-exchanged azimuths. In the published files it also finds a trace of rounding: derived and primitive columns
-disagree a little differently in the two classes.
+exchanged azimuths. In the published files it also finds a trace of rounding: derived columns of
+distorted events were computed from a tau pt that was rounded afterwards.
 """
 
 import numpy as np
