@@ -108,6 +108,8 @@ def command(
         click.echo(f"  from {record.name} ({record.size} bytes, sha256 {record.sha256[:12]})")
     click.echo(f"  digest {manifest.digest}")
     click.echo(f"  in {folder}")
+    if manifest.kind == "toy" and any(source.kind != "kaggle" for source in loaded.config.sources):
+        click.echo(f"the published files can be had with: hepchallenge data {challenge} --fetch")
     by_hand = explain_login(loaded)
     if manifest.kind == "toy" and by_hand:
         click.echo(f"published files that need a login:\n{by_hand}")

@@ -55,18 +55,22 @@ def _limits(challenge: Challenge) -> Table:
     return table
 
 
-def _sources(challenge: Challenge) -> Table:
-    table = _grid("file", "from", "size", "checksum", "licence")
+def _sources(challenge: Challenge) -> str:
+    lines = []
     for source in challenge.config.sources:
         checksums = source.checksums
-        pinned = next((f"{name} {checksums[name][:12]}" for name in checksums), "recorded at first download")
+        pinned = next(
+            (f"{name} {checksums[name][:12]}" for name in checksums), "checksum of the first download"
+        )
         if source.kind == "kaggle":
-            origin, pinned = f"kaggle.com/c/{source.location} (login needed)", "none"
+            origin, pinned = f"https://www.kaggle.com/c/{source.location}/data (login needed)", ""
         else:
-            origin = f"doi:{source.location}" if source.kind == "doi" else source.location
-        size = _size(source.size) if source.size else ""
-        table.add_row(source.filename, origin, size, pinned, source.licence or "not stated")
-    return table
+            origin = f"https://doi.org/{source.location}" if source.kind == "doi" else source.location
+        details = ", ".join(filter(None, (_size(source.size) if source.size else "", pinned)))
+        lines.append(f"{source.filename} ({details})" if details else source.filename)
+        lines.append(f"  {origin}")
+        lines.append(f"  licence: {source.licence or 'not stated'}")
+    return "\n".join(lines)
 
 
 def _references(challenge: Challenge) -> Table:
@@ -107,7 +111,7 @@ def command(challenge: str) -> None:
 
     CHALLENGE is a name from `hepchallenge list` or a folder with a problem.py.
     """
-    from rich.console import Console, Group
+    from rich.console import Console
     from rich.markup import escape
     from rich.text import Text
 
@@ -138,4 +142,6 @@ def command(challenge: str) -> None:
         console.print(Text(config.summary))
     for heading, body in sections:
         content = Text(body) if isinstance(body, str) else body
-        console.print(Group(Text(f"\n{heading}", style="bold"), content))
+        console.print(Text(f"\n{heading}", style="bold"))
+        # Lines of text are not broken, so that addresses can be copied.
+        console.print(content, soft_wrap=isinstance(body, str))
