@@ -109,7 +109,7 @@ def command(
     click.echo(f"  digest {manifest.digest}")
     click.echo(f"  in {folder}")
     if manifest.kind == "toy" and any(source.kind != "kaggle" for source in loaded.config.sources):
-        click.echo(f"the published files can be had with: hepchallenge data {challenge} --fetch")
+        click.echo(f"the published files can be had with: hepchallenge data {loaded.argument} --fetch")
     by_hand = explain_login(loaded)
     if manifest.kind == "toy" and by_hand:
         click.echo(f"published files that need a login:\n{by_hand}")

@@ -59,7 +59,6 @@ def command(challenge: str, directory: Path, kit: str | None) -> None:
     target = directory.absolute()
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise UsageError(f"{directory} exists and is not an empty folder; nothing was written")
-    name = found.name if found.builtin else str(found.folder)
     with told_when_full(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         # Built beside its place and renamed, so that a full disk does not leave half a kit.
@@ -68,10 +67,10 @@ def command(challenge: str, directory: Path, kit: str | None) -> None:
             shutil.copytree(chosen, copy, ignore=_LEFT_OUT)
             readme = copy / "README.md"
             if not readme.exists():
-                readme.write_text(_readme(name, chosen.name, str(directory)), encoding="utf-8")
+                readme.write_text(_readme(found.argument, chosen.name, str(directory)), encoding="utf-8")
             copy.rename(target)
     click.echo(f"copied the starting kit {chosen.name} to {directory}")
     others = [other.name for other in found.kits if other != chosen]
     if others and kit is None:
         click.echo(f"other kits: {', '.join(others)} (--kit NAME)")
-    click.echo(f"score it with: hepchallenge score {name} {directory}")
+    click.echo(f"score it with: hepchallenge score {found.argument} {directory}")

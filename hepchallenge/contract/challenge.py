@@ -38,6 +38,11 @@ class ChallengeFolder:
     builtin: bool
 
     @property
+    def argument(self) -> str:
+        """What to write for CHALLENGE on the command line: the name if built in, else the folder."""
+        return self.name if self.builtin else str(self.folder)
+
+    @property
     def kits(self) -> tuple[Path, ...]:
         """Folders of the starting kits, sorted by name."""
         if not self.kits_folder.is_dir():

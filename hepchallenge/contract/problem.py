@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import inspect
+import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -70,7 +72,44 @@ def _kind(value: object) -> str:
     return f"{type(value).__name__} {value!r}"[:100]
 
 
+class _DataClosed(PermissionError):
+    """`problem.py` opened a file of `data/` while it was imported."""
+
+
+_closed: list[str] = []
+"""Folders in which no file can be opened at the moment."""
+_hooked: list[bool] = []
+
+
+def _refuse_closed(event: str, arguments: tuple[Any, ...]) -> None:
+    """Python's audit hook: an interpreter can gain one, but never lose it."""
+    if event != "open" or not _closed or not isinstance(arguments[0], str | bytes | os.PathLike):
+        return
+    path = os.path.realpath(os.fsdecode(arguments[0]))
+    if any(path.startswith(folder + os.sep) for folder in _closed):
+        raise _DataClosed(path)
+
+
+@contextlib.contextmanager
+def _as_ramp_imports(folder: Path) -> Iterator[None]:
+    """Import in the kit's folder, where ramp-test is run, but with its `data/` closed.
+
+    The warm interpreter, of which every submission is a fork, imports `problem.py` too: labels that were read
+    then would be in the submission's memory. (This is for honest authors, whose code is trusted.)
+    """
+    if not _hooked:
+        sys.addaudithook(_refuse_closed)
+        _hooked.append(True)
+    _closed.append(os.path.realpath(folder / "data"))
+    try:
+        with contextlib.chdir(folder):
+            yield
+    finally:
+        _closed.pop()
+
+
 def _import(file: Path) -> ModuleType:
+    file = file.resolve()
     external = str(file.parent / "external_imports")
     if Path(external).is_dir() and external not in sys.path:
         sys.path.append(external)
@@ -81,7 +120,14 @@ def _import(file: Path) -> ModuleType:
         raise ContractError(file, "file", "a Python file", "something that cannot be imported")
     module = importlib.util.module_from_spec(spec)
     try:
-        spec.loader.exec_module(module)
+        with _as_ramp_imports(file.parent):
+            spec.loader.exec_module(module)
+    except _DataClosed as error:
+        expected = (
+            "an import that opens nothing in data/, since submissions run in a copy of this interpreter"
+        )
+        found = f"{error} is opened; do so in get_train_data, or keep what is no label in another folder"
+        raise ContractError(file, f"line {_line_in(file, error)}", expected, found) from None
     except SyntaxError as error:
         broken = Path(error.filename or file)
         raise ContractError(
@@ -162,7 +208,7 @@ def _check_score_type(file: Path, index: int, score_type: Any) -> None:
     if isinstance(precision, bool) or not hasattr(precision, "__index__") or precision < 0:
         raise ContractError(file, f"{where}.precision", "a whole number of decimals from 0", _kind(precision))
     lower = attribute("is_lower_the_better", "true or false")
-    if isinstance(lower, str) or lower is None or lower not in (True, False):
+    if lower not in (True, False):
         raise ContractError(file, f"{where}.is_lower_the_better", "true or false", _kind(lower))
     if not callable(attribute("score_function", "a method score_function(ground_truths, predictions)")):
         found = _kind(score_type.score_function)
@@ -188,7 +234,8 @@ def _check_score_types(file: Path, score_types: Any) -> tuple[Any, ...]:
 def load_problem(folder: Path) -> Problem:
     """Import `problem.py` of a folder and check every name of the challenge contract.
 
-    `external_imports/` next to it is put on `sys.path` first. The module is not entered in `sys.modules`.
+    `external_imports/` next to it is put on `sys.path` first. The module is not entered in `sys.modules`. While
+    it is imported, the folder is the working folder and files in its `data/` cannot be opened.
 
     Raises
     ------

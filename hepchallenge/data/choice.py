@@ -229,6 +229,6 @@ def current(challenge: Challenge, *, waiting: Waiting = None) -> Path:
         return prepared
     if not source.exists():
         expected = "the files that were selected as data"
-        hint = f"nothing; choose again with: hepchallenge data {challenge.name} --from PATH (or --toy)"
+        hint = f"nothing; choose again with: hepchallenge data {challenge.argument} --from PATH (or --toy)"
         raise DataError(source, "path", expected, hint)
     return select(challenge, source, waiting=waiting)

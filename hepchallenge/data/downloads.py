@@ -51,7 +51,9 @@ def explain_login(challenge: Challenge) -> str:
             lines.append(f"{source.filename}: log in at {page}, accept the rules and download it there")
     if not lines:
         return ""
-    last = f"then: hepchallenge data {challenge.name} --from FOLDER (the files as they are, zipped or not)"
+    last = (
+        f"then: hepchallenge data {challenge.argument} --from FOLDER (the files as they are, zipped or not)"
+    )
     return "\n".join([*lines, last])
 
 

@@ -45,7 +45,7 @@ def test_new_code_prepares_the_chosen_files_again(make_challenge: Make, publishe
     assert second != first
     assert data.chosen(changed).prepared == str(second)
     shutil.rmtree(published)
-    with pytest.raises(DataError, match="choose again with: hepchallenge data small"):
+    with pytest.raises(DataError, match=r"choose again with: hepchallenge data /.*/small --from"):
         data.current(make_challenge("\n# changed again\n"))
 
 

@@ -308,7 +308,10 @@ KAGGLE = '[[source]]\nname = "k"\nkind = "kaggle"\nlocation = "higgs-boson"\nfil
 def test_sources_with_a_login_are_explained(make_challenge: Callable[..., Challenge]) -> None:
     with pytest.raises(UsageError) as caught:
         data.fetch(make_challenge(toml=KAGGLE))
-    for words in ("training.zip: log in at https://www.kaggle.com/c/higgs-boson/data", "--from FOLDER"):
+    for words in (
+        "training.zip: log in at https://www.kaggle.com/c/higgs-boson/data",
+        "/small --from FOLDER",
+    ):
         assert words in str(caught.value)
     with pytest.raises(UsageError, match=r"challenge\.toml names no source"):
         data.fetch(make_challenge())
