@@ -16,7 +16,9 @@ __all__ = ["check_folds", "check_parts", "check_test_features", "feature_names"]
 Indices = NDArray[np.int64]
 
 
-def _check_indices(challenge: Challenge, where: str, indices: object, n_rows: int) -> Indices:
+def _check_indices(
+    challenge: Challenge, where: str, indices: object, n_rows: int, may_repeat: bool = False
+) -> Indices:
     """Return row indices as int64, or raise the error that says what is wrong with them."""
     file = challenge.problem.file
     try:
@@ -41,7 +43,7 @@ def _check_indices(challenge: Challenge, where: str, indices: object, n_rows: in
         expected = f"indices from 0 to {n_rows - 1}"
         raise ContractError(file, where, expected, f"{low if low < 0 else high}")
     counts = np.bincount(array.astype(np.int64), minlength=n_rows)
-    if counts.max() > 1:
+    if counts.max() > 1 and not may_repeat:
         twice = int(counts.argmax())
         raise ContractError(file, where, "every row at most once", f"row {twice} {counts[twice]} times")
     return array.astype(np.int64)
@@ -55,15 +57,16 @@ def check_folds(challenge: Challenge, folds: Iterable[Any], n_train: int) -> lis
     challenge : Challenge
         Whose `problem.py` is named in the error.
     folds : iterable of pairs
-        `(train_is, valid_is)`: one-dimensional row indices (or boolean masks over all rows).
+        `(train_is, valid_is)`: one-dimensional row indices (or boolean masks over all rows). A training row
+        may come more than once (bootstrap).
     n_train : int
         Number of training rows.
 
     Raises
     ------
     ContractError
-        If there is no fold, a fold is not a pair, or a part of it is empty, not whole numbers, out of range,
-        names a row twice, or shares a row with the other part. Negative indices are out of range.
+        If there is no fold, a fold is not a pair, or a part of it is empty, not whole numbers or out of
+        range, or a row is in both parts or validated twice. Negative indices are out of range.
     """
     file = challenge.problem.file
     checked: list[tuple[Indices, Indices]] = []
@@ -78,7 +81,8 @@ def check_folds(challenge: Challenge, folds: Iterable[Any], n_train: int) -> lis
         except (TypeError, ValueError):
             found = f"{type(fold).__name__} that is not a pair"
             raise ContractError(file, where, "a pair (train indices, valid indices)", found) from None
-        train = _check_indices(challenge, f"{where}: train", train, n_train)
+        # Drawn with replacement (bootstrap) is a way to train, but not to validate.
+        train = _check_indices(challenge, f"{where}: train", train, n_train, may_repeat=True)
         valid = _check_indices(challenge, f"{where}: valid", valid, n_train)
         in_train = np.zeros(n_train, dtype=bool)
         in_train[train] = True

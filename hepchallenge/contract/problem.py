@@ -124,7 +124,7 @@ def _import(file: Path) -> ModuleType:
             spec.loader.exec_module(module)
     except _DataClosed as error:
         expected = (
-            "an import that opens nothing in data/, since submissions run in a copy of this interpreter"
+            "an import that opens nothing in data/, since submissions run in forks of the importer"
         )
         found = f"{error} is opened; do so in get_train_data, or keep what is no label in another folder"
         raise ContractError(file, f"line {_line_in(file, error)}", expected, found) from None
@@ -234,8 +234,8 @@ def _check_score_types(file: Path, score_types: Any) -> tuple[Any, ...]:
 def load_problem(folder: Path) -> Problem:
     """Import `problem.py` of a folder and check every name of the challenge contract.
 
-    `external_imports/` next to it is put on `sys.path` first. The module is not entered in `sys.modules`. While
-    it is imported, the folder is the working folder and files in its `data/` cannot be opened.
+    `external_imports/` next to it is put on `sys.path` first. The module is not entered in `sys.modules`.
+    While it is imported, the folder is the working folder and files in its `data/` cannot be opened.
 
     Raises
     ------

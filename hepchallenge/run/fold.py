@@ -71,6 +71,8 @@ def _plain_array(value: Any) -> np.ndarray:
         ) from None
     if type(array) is not np.ndarray:
         array = np.array(array, subok=False)
+    if array.dtype.kind in "OT":
+        array = _plain_items(array)
     if array.dtype.kind not in "biufU":
         raise _NotPlain(
             f"predictions must be plain numbers or text; predict returned {type(value).__name__} "
@@ -78,6 +80,16 @@ def _plain_array(value: Any) -> np.ndarray:
         )
     if array.dtype.kind == "f" and array.dtype.itemsize > 8:
         array = array.astype(np.float64)
+    return array
+
+
+def _plain_items(array: np.ndarray) -> np.ndarray:
+    """Return an array of objects that are all text or all numbers as text or numbers, others as they are."""
+    items = array.ravel().tolist()
+    if all(isinstance(item, str) for item in items):
+        return array.astype(np.str_)
+    if all(isinstance(item, bool | int | float | np.bool_ | np.number) for item in items):
+        return np.array(items).reshape(array.shape)
     return array
 
 

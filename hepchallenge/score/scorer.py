@@ -91,18 +91,23 @@ class Scorer:
 
     def _score(self, part: str, truth: Any, predictions: Any, scores: Scores) -> None:
         for score_type in self._score_types:
-            try:
-                value = float(score_type.score_function(truth, predictions))
-            except InvalidSubmission:
-                raise
-            except Exception as error:
-                # The text of this error may hold labels; only its kind is shown.
-                raise InvalidSubmission(
-                    f"metric {score_type.name} cannot be computed on {part}: {type(error).__name__}"
-                ) from error
-            if not math.isfinite(value):
-                raise InvalidSubmission(f"metric {score_type.name} is {value} on {part}, not a finite number")
+            value = self._value(score_type, part, truth, predictions)
             scores.setdefault(str(score_type.name), {})[part] = value
+
+    @staticmethod
+    def _value(score_type: Any, part: str, truth: Any, predictions: Any) -> float:
+        try:
+            value = float(score_type.score_function(truth, predictions))
+        except InvalidSubmission:
+            raise
+        except Exception as error:
+            # The text of this error may hold labels; only its kind is shown.
+            raise InvalidSubmission(
+                f"metric {score_type.name} cannot be computed on {part}: {type(error).__name__}"
+            ) from error
+        if not math.isfinite(value):
+            raise InvalidSubmission(f"metric {score_type.name} is {value} on {part}, not a finite number")
+        return value
 
     def score_fold(self, fold: int | None, predictions: Mapping[str, np.ndarray]) -> Scores:
         """Return the scores of one fold on every part.
@@ -127,7 +132,9 @@ class Scorer:
                 true = self._truth_rows("train", rows)
                 self._score(part, true, self._make(predictions["train"], rows), scores)
         if truth.y_test is not None and "test" in predictions:
-            self._score("test", self._whole_truth("test"), self._make(predictions["test"]), scores)
+            # A copy, since a kit's own metric may change what it is given.
+            true = copy.deepcopy(self._whole_truth("test"))
+            self._score("test", true, self._make(predictions["test"]), scores)
             for part, rows in truth.parts.items():
                 true = self._truth_rows("test", rows)
                 self._score(part, true, self._make(predictions["test"], rows), scores)
@@ -137,28 +144,36 @@ class Scorer:
         """Score the combination of predictions, each known on its rows only."""
         n_rows = len(truth.y_pred)
         bag = []
-        for predictions, rows in arrays:
-            member = self._predictions(n_samples=n_rows)
-            member.set_valid_in_train(predictions, rows)
-            bag.append(member)
-        with warnings.catch_warnings():
-            # Rows that no fold predicted are all-NaN here and dropped below.
-            warnings.simplefilter("ignore", RuntimeWarning)
-            combined = self._predictions.combine(bag)
-        known = combined.valid_indexes
-        true = copy.deepcopy(truth)
-        true.set_slice(known)
-        whole = copy.deepcopy(combined) if part == "test" else combined
-        whole.set_slice(known)
-        self._score(f"bagged_{part}", true, whole, scores)
+        try:
+            for predictions, rows in arrays:
+                member = self._predictions(n_samples=n_rows)
+                member.set_valid_in_train(predictions, rows)
+                bag.append(member)
+            with warnings.catch_warnings():
+                # Rows that no fold predicted are all-NaN here and dropped below.
+                warnings.simplefilter("ignore", RuntimeWarning)
+                combined = self._predictions.combine(bag)
+            known = combined.valid_indexes
+        except Exception as error:
+            # It has seen predictions only.
+            raise InvalidSubmission(
+                f"the folds' predictions on {part} cannot be combined: {type(error).__name__}: {error}"
+            ) from None
+        self._score_rows(f"bagged_{part}", truth, combined, known, scores)
         if part == "test":
             for name, rows in self._truth.parts.items():
                 chosen = np.zeros(n_rows, dtype=bool)
                 chosen[rows] = True
-                part_true, part_combined = copy.deepcopy(truth), copy.deepcopy(combined)
-                part_true.set_slice(chosen & known)
-                part_combined.set_slice(chosen & known)
-                self._score(f"bagged_{name}", part_true, part_combined, scores)
+                self._score_rows(f"bagged_{name}", truth, combined, chosen & known, scores)
+
+    def _score_rows(self, part: str, truth: Any, combined: Any, rows: np.ndarray, scores: Scores) -> None:
+        """Score some rows; as in ramp-test each metric gets a bag of its own, which it may change."""
+        for score_type in self._score_types:
+            true, predictions = copy.deepcopy(truth), copy.deepcopy(combined)
+            true.set_slice(rows)
+            predictions.set_slice(rows)
+            value = self._value(score_type, part, true, predictions)
+            scores.setdefault(str(score_type.name), {})[part] = value
 
     def score_bags(self, predictions: Sequence[Mapping[str, np.ndarray]], with_valid: bool) -> Scores:
         """Return the scores of the combined folds on validation and test rows."""
@@ -171,7 +186,8 @@ class Scorer:
             ]
             self._bag("valid", self._whole_truth("train"), valid, scores)
         if truth.y_test is not None and all("test" in arrays for arrays in predictions):
-            test = [(self._make(arrays["test"]), np.arange(len(truth.y_test))) for arrays in predictions]
+            made = [self._make(arrays["test"]) for arrays in predictions]
+            test = [(member, np.arange(len(member.y_pred))) for member in made]
             self._bag("test", self._whole_truth("test"), test, scores)
         return scores
 

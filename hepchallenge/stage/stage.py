@@ -21,6 +21,7 @@ from hepchallenge.bundle import write_bundle
 from hepchallenge.contract import Challenge, check_folds, check_parts, check_test_features
 from hepchallenge.exceptions import ContractError, HepChallengeError, OrganiserError
 from hepchallenge.records import DataInfo
+from hepchallenge.stage.labels import MASKABLE, is_maskable
 
 __all__ = ["Staged", "Truth", "stage"]
 
@@ -100,7 +101,7 @@ def _call(challenge: Challenge, name: str, *args: Any, **kwargs: Any) -> Any:
         return getattr(challenge.problem, name)(*args, **kwargs)
     except HepChallengeError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ContractError(
             challenge.problem.file, name, "data that can be read", f"{type(error).__name__}: {error}"
         ) from error
@@ -111,7 +112,37 @@ def _pair(challenge: Challenge, name: str, value: Any) -> tuple[Any, Any]:
         raise ContractError(
             challenge.problem.file, name, "a pair (inputs, labels)", f"{type(value).__name__}"
         )
-    return value[0], value[1]
+    return _in_memory(value[0]), _in_memory(value[1])
+
+
+def _in_memory(value: Any) -> Any:
+    """Return data that no longer lean on the file they come from.
+
+    A lazily opened xarray Dataset travels as the path of its file, which is out of reach in the sandbox and
+    may hold the labels as well.
+    """
+    if isinstance(value, np.memmap):
+        return value.view(np.ndarray)
+    if type(value) in (list, tuple):
+        return type(value)(_in_memory(item) for item in value)
+    if type(value) is dict:
+        return {key: _in_memory(item) for key, item in value.items()}
+    if type(value).__module__.partition(".")[0] == "xarray" and callable(getattr(value, "load", None)):
+        return value.load()
+    return value
+
+
+def _check_labels(challenge: Challenge, x_test: Any, y_train: Any, y_test: Any) -> None:
+    """Check that training labels can be withheld and counted, and that test labels have inputs."""
+    file = challenge.problem.file
+    if not is_maskable(y_train):
+        raise ContractError(
+            file, "get_train_data", f"labels that are {MASKABLE}", f"{type(y_train).__name__}"
+        )
+    if y_test is not None and x_test is None:
+        raise ContractError(file, "get_test_data", "inputs to the test labels", "labels without inputs")
+    if y_test is not None and not hasattr(y_test, "__len__"):
+        raise ContractError(file, "get_test_data", "labels that can be counted", type(y_test).__name__)
 
 
 def stage(
@@ -156,6 +187,7 @@ def stage(
     with _as_ramp_does(challenge, quick):
         x_train, y_train = _pair(challenge, "get_train_data", _call(challenge, "get_train_data", **keywords))
         x_test, y_test = _pair(challenge, "get_test_data", _call(challenge, "get_test_data", **keywords))
+        _check_labels(challenge, x_test, y_train, y_test)
         folds = check_folds(challenge, _call(challenge, "get_cv", x_train, y_train), len(y_train))
         n_test = _rows(x_test, y_test)
         parts: dict[str, np.ndarray] = {}

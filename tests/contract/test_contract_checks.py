@@ -23,6 +23,12 @@ def test_good_folds_come_back_as_int64(challenge: Challenge) -> None:
     assert folds[1][0].tolist() == [2, 1]
 
 
+def test_training_rows_may_be_drawn_with_replacement(challenge: Challenge) -> None:
+    [(train, valid)] = check_folds(challenge, [([2, 0, 2], [1])], 4)
+    assert train.tolist() == [2, 0, 2]
+    assert valid.tolist() == [1]
+
+
 @pytest.mark.parametrize(
     ("folds", "where", "found"),
     [
@@ -36,7 +42,7 @@ def test_good_folds_come_back_as_int64(challenge: Challenge) -> None:
         ([([[0]], [1])], "get_cv: fold 0: train", "shape (1, 1)"),
         ([([0, -1], [1])], "get_cv: fold 0: train", "-1"),
         ([([0], [4])], "get_cv: fold 0: valid", "4"),
-        ([([0, 2, 2], [1])], "get_cv: fold 0: train", "row 2 2 times"),
+        ([([1], [0, 2, 2])], "get_cv: fold 0: valid", "row 2 2 times"),
         ([([0, 1], [3]), ([0, 3], [1, 3])], "get_cv: fold 1", "1 shared rows, the first is row 3"),
         ([([True, False], [2])], "get_cv: fold 0: train", "2 values"),
         ([([[0], [1, 2]], [2])], "get_cv: fold 0: train", "inhomogeneous"),
