@@ -619,14 +619,5 @@ def _rescore_one(store: Store, scorer: Scorer, recorded: BoardEntry) -> BoardEnt
         for outcome in recorded.folds
     ]
     scoring = scorer.score_run(predictions, recorded.submission.kind)
-    submission_id = store.add_submission(recorded.run_key.challenge, recorded.submission)
-    run = store.open_run(
-        recorded.run_key,
-        submission_id,
-        recorded.data,
-        recorded.isolation,
-        recorded.accounting,
-        recorded.versions,
-    )
-    store.record_scoring(run, scoring)
+    store.record_scoring(store.run_of(recorded), scoring)
     return replace(recorded, scoring=scoring)

@@ -45,7 +45,7 @@ def _size(ctx: click.Context, param: click.Parameter, value: str | None) -> int 
 @click.option(
     "--isolation",
     type=click.Choice(["namespaces", "none"]),
-    help="Refuse to run below this level; default: the strongest that this host offers.",
+    help="Run at this level or not at all; default: the strongest that this host offers.",
 )
 @click.option("--fit-wall", type=_SECONDS, metavar="S", help="Wall-clock seconds for fit.")
 @click.option("--fit-cpu", type=_SECONDS, metavar="S", help="CPU seconds for fit, over all processes.")

@@ -114,7 +114,8 @@ class Store:
     """
 
     def __init__(self, workspace: str | os.PathLike[str], url: str | None = None) -> None:
-        self.workspace = Path(workspace)
+        # Absolute, since a submission runs in a folder of its own.
+        self.workspace = Path(workspace).absolute()
         try:
             self.workspace.mkdir(parents=True, exist_ok=True)
         except OSError as error:
