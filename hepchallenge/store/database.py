@@ -33,7 +33,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from hepchallenge.exceptions import StoreError
+from hepchallenge.exceptions import StoreError, UsageError
 from hepchallenge.records import BoardEntry, DataInfo, FoldOutcome, RunKey, Scoring, StoredArray, Submission
 from hepchallenge.store import codec, files, locks, schema
 
@@ -85,13 +85,15 @@ def open_workspace(workspace: str | os.PathLike[str] | None = None, *, must_exis
 
     Raises
     ------
+    UsageError
+        If it must exist and does not.
     StoreError
-        If it cannot be opened, or does not exist and must.
+        If it cannot be opened.
     """
     folder = Path(workspace or os.environ.get("HEPCHALLENGE_WORKSPACE") or DEFAULT_WORKSPACE)
     url = os.environ.get("HEPCHALLENGE_DATABASE") or None
     if must_exist and not (folder / DATABASE_NAME if url is None else folder).exists():
-        raise StoreError(f"{folder}: no workspace here; score something first or name another workspace")
+        raise UsageError(f"{folder}: no workspace here; score something first or name another workspace")
     return Store(folder, url)
 
 

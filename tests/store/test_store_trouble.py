@@ -18,7 +18,7 @@ from sqlalchemy import create_engine, insert
 from sqlalchemy.pool import NullPool
 from store_records import open_run, outcome, submission
 
-from hepchallenge.exceptions import StoreError
+from hepchallenge.exceptions import StoreError, UsageError
 from hepchallenge.store import Store, database, open_workspace, schema
 
 
@@ -163,7 +163,7 @@ def test_a_server_that_goes_away_is_an_error_and_its_return_is_noticed(
     with (
         Store(tmp_path, postgresql_url) as store,
         psycopg.connect(
-            host=parsed.query["host"], user="tester", dbname="postgres", autocommit=True
+            host=str(parsed.query["host"]), user="tester", dbname="postgres", autocommit=True
         ) as admin,
     ):
         store.add_submission("c", submission())
@@ -178,7 +178,7 @@ def test_opening_a_workspace_follows_the_environment(tmp_path: Path, monkeypatch
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("HEPCHALLENGE_DATABASE", raising=False)
     monkeypatch.delenv("HEPCHALLENGE_WORKSPACE", raising=False)
-    with pytest.raises(StoreError, match="no workspace here"):
+    with pytest.raises(UsageError, match="no workspace here"):
         open_workspace(must_exist=True)
     assert not list(tmp_path.iterdir())
     assert open_workspace().workspace == Path("hepchallenge-workspace")

@@ -1,0 +1,245 @@
+"""Ranks, and which scores a board may show."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from hepchallenge.exceptions import UsageError
+from hepchallenge.records import BAGGED_PARTS, PARTS, BoardEntry, DataInfo, Verdict
+
+__all__ = ["ALL_PARTS", "Board", "MetricInfo", "RankedRow", "make_board", "metric_infos", "rank"]
+
+ALL_PARTS = (*PARTS, *BAGGED_PARTS)
+
+# What a board for one audience may show. Where a test set is split, its whole would give the private part
+# away (whole and public known, private follows), so `test` then counts as private.
+_SHOWN = {
+    "valid": ("train", "valid", "bagged_valid"),
+    "public": ("train", "valid", "public", "bagged_valid", "bagged_public"),
+    "test": ("train", "valid", "test", "bagged_valid", "bagged_test"),
+    "private": ALL_PARTS,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricInfo:
+    """How a metric is read: its direction, and the decimals that are shown (never those that rank)."""
+
+    name: str
+    lower_is_better: bool
+    precision: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankedRow:
+    """One submission on a board; without a rank if it has no score to rank by."""
+
+    rank: int | None
+    value: float | None
+    """The unrounded score that ranks."""
+    reason: str
+    """Why there is no rank; empty if there is one."""
+    entry: BoardEntry
+
+
+@dataclass(frozen=True, kw_only=True)
+class Board:
+    """All that the renderers show: one challenge, one data set, one metric and part to rank by."""
+
+    challenge: str
+    title: str
+    data: DataInfo
+    metric: str
+    part: str
+    metrics: tuple[MetricInfo, ...]
+    """All metrics, the ranking one first."""
+    parts: tuple[str, ...]
+    """Parts that may be shown, the ranking one first."""
+    rows: tuple[RankedRow, ...]
+    """Ranked rows by rank, then those without a rank."""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def ranked(self) -> tuple[RankedRow, ...]:
+        """Rows with a rank."""
+        return tuple(row for row in self.rows if row.rank is not None)
+
+    @property
+    def unranked(self) -> tuple[RankedRow, ...]:
+        """Rows without a rank, in the order in which they came in."""
+        return tuple(row for row in self.rows if row.rank is None)
+
+    @property
+    def is_toy(self) -> bool:
+        """Whether the data are simulated."""
+        return self.data.kind == "toy"
+
+    def metric_info(self, name: str) -> MetricInfo:
+        """Return the direction and precision of a metric."""
+        return next(metric for metric in self.metrics if metric.name == name)
+
+    def columns(self) -> list[tuple[str, str]]:
+        """Return the pairs of metric and part that some row has and that may be shown, best known first."""
+        have = {
+            (metric, part)
+            for row in self.rows
+            for metric, by_part in row.entry.scoring.scores.items()
+            for part in by_part
+        }
+        return [
+            (metric.name, part)
+            for metric in self.metrics
+            for part in self.parts
+            if (metric.name, part) in have
+        ]
+
+
+def rank(entries: Iterable[BoardEntry], metric: str, part: str, lower_is_better: bool) -> list[RankedRow]:
+    """Rank entries by `scoring.scores[metric][part]`.
+
+    Parameters
+    ----------
+    entries
+        What to rank; their order does not matter.
+    metric, part
+        The score to rank by.
+    lower_is_better
+        The direction.
+
+    Returns
+    -------
+    list of RankedRow
+        Competition ranks (1, 2, 2, 4) on unrounded scores, the earliest received first within a tie. Then,
+        without rank and earliest first, all whose verdict is not `scored` or whose score is missing, NaN
+        or infinite: in either direction none of them can stand before a ranked one.
+    """
+    ranked: list[tuple[float, BoardEntry]] = []
+    apart: list[RankedRow] = []
+    for entry in sorted(entries, key=lambda item: (item.received_at, item.submission.name)):
+        scoring = entry.scoring
+        value = scoring.scores.get(metric, {}).get(part)
+        if scoring.verdict is not Verdict.SCORED:
+            reason = scoring.message
+        elif value is None:
+            reason = f"no {metric} on {part}"
+        elif not math.isfinite(value):
+            reason = f"{metric} on {part} is not a finite number"
+        else:
+            ranked.append((value, entry))
+            continue
+        apart.append(RankedRow(rank=None, value=None, reason=reason, entry=entry))
+
+    # Sorting is stable, so ties stay in the order in which they were received.
+    ranked.sort(key=lambda item: item[0] if lower_is_better else -item[0])
+    rows: list[RankedRow] = []
+    for position, (value, entry) in enumerate(ranked, start=1):
+        tied = rows[-1] if rows and rows[-1].value == value else None
+        place = tied.rank if tied else position
+        rows.append(RankedRow(rank=place, value=value, reason="", entry=entry))
+    return rows + apart
+
+
+def metric_infos(score_types: Iterable[Any]) -> tuple[MetricInfo, ...]:
+    """Return name, direction and precision of RAMP score types."""
+    return tuple(
+        MetricInfo(
+            name=str(score_type.name),
+            lower_is_better=bool(score_type.is_lower_the_better),
+            precision=int(score_type.precision),
+        )
+        for score_type in score_types
+    )
+
+
+def _resolve_part(part: Literal["public", "private", "cv"] | None, entries: Sequence[BoardEntry]) -> str:
+    """Return the scored part that an audience's board ranks by."""
+    have = {p for entry in entries for by_part in entry.scoring.scores.values() for p in by_part}
+    if part == "cv":
+        return "valid"
+    if part == "private" and "private" in have:
+        return "private"
+    if part != "private" and "public" in have:
+        return "public"
+    if "test" in have:
+        return "test"
+    if part is None or not have:
+        return "valid" if part is None else "test"
+    raise UsageError(f"there is no {part} part: nothing was scored on test data; use --part cv")
+
+
+def _one_a_submission(entries: Iterable[BoardEntry]) -> list[BoardEntry]:
+    """Keep the run of each submission that stands for it: full before quick, settled, then the latest."""
+    best: dict[tuple[str, str], tuple[tuple[bool, bool, str], BoardEntry]] = {}
+    for entry in entries:
+        name = (entry.submission.name, entry.submission.digest)
+        weight = (not entry.run_key.quick, entry.scoring.verdict.is_participants_own, entry.run_at)
+        if name not in best or weight >= best[name][0]:
+            best[name] = (weight, entry)
+    return [entry for _, entry in best.values()]
+
+
+def make_board(
+    entries: Sequence[BoardEntry],
+    *,
+    challenge: str,
+    metrics: Sequence[MetricInfo],
+    official_metric: str,
+    part: Literal["public", "private", "cv"] | None = None,
+    title: str = "",
+) -> Board:
+    """Rank entries for one audience and collect all that its board may show.
+
+    Parameters
+    ----------
+    entries
+        What the store gives for one challenge and one data set; one row a submission is kept: its latest
+        run, full runs before quick ones.
+    challenge, title
+        Its name, and how it calls itself.
+    metrics, official_metric
+        All metrics, and the one to rank by.
+    part
+        `cv` ranks by the validation score and shows nothing of the test set; `public` by the public part of
+        the test set (by the whole if it has no parts) and shows nothing of the private part; `private` by
+        the private part (or the whole) and shows everything. None is `public`, or `cv` without a test set.
+
+    Raises
+    ------
+    UsageError
+        If there is nothing to rank, the data differ, the metric is unknown, or there is no such part.
+    """
+    if not entries:
+        raise UsageError(f"{challenge}: nothing is scored yet; try: hepchallenge score {challenge}")
+    data = entries[0].data
+    if any(entry.data != data for entry in entries):
+        raise UsageError(f"{challenge}: scores on different data do not compare")
+    first = [metric for metric in metrics if metric.name == official_metric]
+    if not first:
+        known = ", ".join(metric.name for metric in metrics)
+        raise UsageError(f"{challenge}: no metric is called {official_metric!r} (known: {known})")
+
+    shown = _one_a_submission(entries)
+    chosen = _resolve_part(part, shown)
+    rows = rank(shown, official_metric, chosen, first[0].lower_is_better)
+    # On a challenge without parts, the organiser's view of the test set is everything as well.
+    visible = ALL_PARTS if part == "private" else _SHOWN[chosen]
+    notes = []
+    if len({row.entry.scoring.scorer_version for row in rows if row.rank is not None}) > 1:
+        notes.append(
+            "These rows were scored by different versions of the challenge or the scorer; "
+            f"make them comparable with: hepchallenge rescore {challenge}"
+        )
+    return Board(
+        challenge=challenge,
+        title=title,
+        data=data,
+        metric=official_metric,
+        part=chosen,
+        metrics=(*first, *(metric for metric in metrics if metric.name != official_metric)),
+        parts=(chosen, *(name for name in visible if name != chosen)),
+        rows=tuple(rows),
+        notes=tuple(notes),
+    )

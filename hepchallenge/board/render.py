@@ -1,0 +1,356 @@
+"""A board as terminal table, CSV, JSON and Markdown.
+
+Numbers are rounded to a metric's precision where people read (terminal, Markdown) and exact where
+programs do (CSV, JSON). Every output of toy data says so.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hepchallenge.board.ranking import ALL_PARTS, Board, RankedRow
+from hepchallenge.board.text import clean, csv_cell, file_stem, markdown_cell, safe_message
+from hepchallenge.exceptions import UnknownName
+from hepchallenge.records import PARTS
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+__all__ = ["EXPORTERS", "FORMAT", "export", "to_csv", "to_json", "to_markdown", "to_terminal"]
+
+FORMAT = 1
+"""Version of the JSON export; raised when a key changes its meaning."""
+
+_TOY = "toy data (simulated)"
+_SHORT_DIGEST = 8
+
+
+def _number(value: float | None, precision: int) -> str:
+    return "" if value is None or not math.isfinite(value) else f"{value:.{precision}f}"
+
+
+def _mean_and_spread(board: Board, row: RankedRow, metric: str, part: str) -> str:
+    """Return the rounded score, with its spread if it is a mean over several folds."""
+    scoring = row.entry.scoring
+    precision = board.metric_info(metric).precision
+    mean = _number(scoring.scores.get(metric, {}).get(part), precision)
+    spread = _number(scoring.spread.get(metric, {}).get(part), precision)
+    return f"{mean} ± {spread}" if mean and spread and len(scoring.fold_scores) > 1 else mean
+
+
+def _name(row: RankedRow) -> str:
+    name = clean(row.entry.submission.name) or "(no name)"
+    return f"{name} (quick)" if row.entry.run_key.quick else name
+
+
+def _short(digest: str) -> str:
+    return clean(digest[:_SHORT_DIGEST])
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.1f} s"
+
+
+def _memory(size: int) -> str:
+    return f"{size / 1024**2:.0f} MiB"
+
+
+def _part(part: str) -> str:
+    return part.replace("_", " ")
+
+
+def _heading(board: Board) -> str:
+    toy = f" — {_TOY}" if board.is_toy else ""
+    return (
+        f"{clean(board.challenge)}: {clean(board.title, 100)}{toy}"
+        if board.title
+        else (f"{clean(board.challenge)}{toy}")
+    )
+
+
+def _caption(board: Board) -> str:
+    direction = "lowest" if board.metric_info(board.metric).lower_is_better else "highest"
+    data = f"{board.data.kind} data {_short(board.data.digest)}"
+    return f"Ranked by {clean(board.metric)} on {_part(board.part)}, {direction} first; {data}"
+
+
+def to_terminal(board: Board, console: Console) -> None:
+    """Print the board, one line a submission and metric; what has no rank follows in a table of its own."""
+    from rich.text import Text
+
+    console.print(Text(_heading(board), style="bold"))
+    console.print(Text(_caption(board)))
+    if board.ranked:
+        console.print(_ranked_table(board))
+    if board.unranked:
+        console.print(_unranked_table(board))
+    for note in board.notes:
+        console.print(Text(note, style="yellow"))
+
+
+def _ranked_table(board: Board) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    columns = board.columns()
+    parts = [part for part in board.parts if any(part == other for _, other in columns)]
+    table = Table(title=f"Ranked ({_TOY})" if board.is_toy else None, title_justify="left")
+    table.add_column("#", justify="right", no_wrap=True)
+    table.add_column("submission", overflow="fold")
+    table.add_column("team", overflow="fold")
+    table.add_column("metric", overflow="fold")
+    for part in parts:
+        table.add_column(_part(part), justify="right")
+    for column in ("wall", "CPU", "memory"):
+        table.add_column(column, justify="right")
+    table.add_column("digest", no_wrap=True)
+    metrics = [metric for metric in board.metrics if any(metric.name == name for name, _ in columns)]
+    for row in board.ranked:
+        entry = row.entry
+        before = [str(row.rank), _name(row), clean(entry.submission.team)]
+        after = [
+            _seconds(entry.wall_seconds),
+            _seconds(entry.cpu_seconds),
+            _memory(entry.peak_memory_bytes),
+            _short(entry.submission.digest),
+        ]
+        for metric in metrics:
+            official = metric.name == board.metric
+            cells = [_mean_and_spread(board, row, metric.name, part) for part in parts]
+            line = [
+                *(before if official else [""] * len(before)),
+                clean(metric.name),
+                *cells,
+                *(after if official else [""] * len(after)),
+            ]
+            # Text, not str: rich would read a stranger's [brackets] as markup.
+            table.add_row(
+                *(Text(cell, style="bold" if official else "") for cell in line),
+                end_section=metric is metrics[-1],
+            )
+    return table
+
+
+def _unranked_table(board: Board) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    title = f"Without a rank ({_TOY})" if board.is_toy else "Without a rank"
+    table = Table(title=title, title_justify="left")
+    table.add_column("submission", overflow="fold")
+    table.add_column("team", overflow="fold")
+    table.add_column("verdict", no_wrap=True)
+    table.add_column("message", overflow="fold")
+    table.add_column("digest", no_wrap=True)
+    for row in board.unranked:
+        submission = row.entry.submission
+        cells = [
+            _name(row),
+            clean(submission.team),
+            row.entry.scoring.verdict.value,
+            safe_message(row.reason),
+            _short(submission.digest),
+        ]
+        table.add_row(*map(Text, cells))
+    return table
+
+
+def _markdown_table(heads: list[str], rows: Iterable[list[str]]) -> list[str]:
+    lines = [heads, ["---"] * len(heads), *rows]
+    return [f"| {' | '.join(line)} |" for line in lines]
+
+
+def to_markdown(board: Board) -> str:
+    """Return the board as GitHub Markdown, scores rounded to their metrics' precision."""
+    lines = [f"# {markdown_cell(_heading(board))}", "", f"{markdown_cell(_caption(board))}.", ""]
+    if board.is_toy:
+        lines += ["**Toy data: simulated, not measured. These are not results of the challenge.**", ""]
+    lines += [line for note in board.notes for line in (f"*{markdown_cell(note)}*", "")]
+    columns = board.columns()
+    if board.ranked:
+        heads = [
+            *("#", "submission", "team"),
+            *(markdown_cell(f"{clean(metric)} {_part(part)}") for metric, part in columns),
+            *("wall", "CPU", "memory", "digest", "data"),
+        ]
+        rows = [
+            [
+                str(row.rank),
+                markdown_cell(_name(row)),
+                markdown_cell(clean(row.entry.submission.team)),
+                *(_mean_and_spread(board, row, metric, part) for metric, part in columns),
+                _seconds(row.entry.wall_seconds),
+                _seconds(row.entry.cpu_seconds),
+                _memory(row.entry.peak_memory_bytes),
+                markdown_cell(_short(row.entry.submission.digest)),
+                row.entry.data.kind,
+            ]
+            for row in board.ranked
+        ]
+        lines += [*_markdown_table(heads, rows), ""]
+    if board.unranked:
+        lines += ["## Without a rank" + (f" ({_TOY})" if board.is_toy else ""), ""]
+        rows = [
+            [
+                markdown_cell(_name(row)),
+                markdown_cell(clean(row.entry.submission.team)),
+                row.entry.scoring.verdict.value,
+                markdown_cell(safe_message(row.reason)),
+                markdown_cell(_short(row.entry.submission.digest)),
+            ]
+            for row in board.unranked
+        ]
+        lines += [*_markdown_table(["submission", "team", "verdict", "message", "digest"], rows), ""]
+    return "\n".join(lines)
+
+
+def to_csv(board: Board) -> str:
+    """Return the board as CSV: exact scores, empty where there is none, the data's kind on every row."""
+    columns = board.columns()
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(
+        [
+            *("rank", "name", "team", "kind", "verdict", "message"),
+            *(csv_cell(f"{clean(metric)} {part}") for metric, part in columns),
+            *(csv_cell(f"{clean(metric)} {part} spread") for metric, part in columns if part in PARTS),
+            *("wall_seconds", "cpu_seconds", "peak_memory_bytes", "digest", "received_at", "run_at"),
+            *("data", "data_digest", "challenge_version", "scorer_version", "versions"),
+            *("isolation", "accounting", "seed", "quick"),
+        ]
+    )
+    for row in board.rows:
+        entry, scoring = row.entry, row.entry.scoring
+
+        def exact(value: float | None) -> str:
+            return "" if value is None or not math.isfinite(value) else repr(float(value))
+
+        scores = [exact(scoring.scores.get(metric, {}).get(part)) for metric, part in columns]
+        spreads = [
+            exact(scoring.spread.get(metric, {}).get(part)) for metric, part in columns if part in PARTS
+        ]
+        versions = "; ".join(f"{name} {version}" for name, version in sorted(entry.versions.items()))
+        texts = [clean(entry.submission.name), clean(entry.submission.team), entry.submission.kind]
+        told = [scoring.verdict.value, safe_message(row.reason)]
+        record = [
+            clean(entry.submission.digest, 100),
+            clean(entry.received_at),
+            clean(entry.run_at),
+            entry.data.kind,
+            clean(entry.data.digest, 100),
+            clean(entry.run_key.challenge_version, 100),
+            clean(scoring.scorer_version, 100),
+            clean(versions, 1000),
+            clean(entry.isolation),
+            clean(entry.accounting),
+        ]
+        writer.writerow(
+            [
+                "" if row.rank is None else row.rank,
+                *map(csv_cell, texts + told),
+                *scores,
+                *spreads,
+                exact(entry.wall_seconds),
+                exact(entry.cpu_seconds),
+                entry.peak_memory_bytes,
+                *map(csv_cell, record),
+                entry.run_key.seed,
+                entry.run_key.quick,
+            ]
+        )
+    return stream.getvalue()
+
+
+def _harmless(value: Any, hidden: frozenset[str]) -> Any:
+    """Return plain data without hidden parts, hostile text or numbers that JSON lacks."""
+    if isinstance(value, dict):
+        return {clean(str(k)): _harmless(v, hidden) for k, v in value.items() if k not in hidden}
+    if isinstance(value, list | tuple):
+        return [_harmless(item, hidden) for item in value]
+    if isinstance(value, str):
+        return safe_message(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _visible_scores(scores: dict[str, Any], hidden: frozenset[str]) -> dict[str, Any]:
+    # A metric may be called like a part, so only the inner names are looked at.
+    return {clean(metric): _harmless(by_part, hidden) for metric, by_part in scores.items()}
+
+
+def to_json(board: Board) -> str:
+    """Return the board as one JSON document, `format` 1; its `submissions` are those of `score --json`."""
+    hidden = frozenset(ALL_PARTS) - set(board.parts)
+    submissions = []
+    for row in board.rows:
+        item = row.entry.to_dict()
+        scores, spread = item.pop("scores"), item.pop("spread")
+        folds = item.pop("folds")
+        submissions.append(
+            {
+                "rank": row.rank,
+                **_harmless(item, frozenset()),
+                **{key: clean(item[key], 200) for key in ("name", "team", "title")},
+                "gates": _harmless(item["gates"], hidden),
+                "scores": _visible_scores(scores, hidden),
+                "spread": _visible_scores(spread, hidden),
+                "folds": [
+                    {
+                        **_harmless({k: v for k, v in fold.items() if k != "scores"}, frozenset()),
+                        "scores": _visible_scores(fold["scores"], hidden),
+                    }
+                    for fold in folds
+                ],
+            }
+        )
+    document = {
+        "format": FORMAT,
+        "challenge": clean(board.challenge),
+        "title": clean(board.title, 100),
+        "data": {"kind": board.data.kind, "digest": clean(board.data.digest, 100)},
+        "metric": clean(board.metric),
+        "lower_is_better": board.metric_info(board.metric).lower_is_better,
+        "part": board.part,
+        "notes": list(board.notes),
+        "submissions": submissions,
+    }
+    # ASCII, and no angle brackets: harmless even when pasted into a page.
+    text = json.dumps(document, allow_nan=False, indent=2)
+    for character in "<>&":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text + "\n"
+
+
+EXPORTERS: dict[str, Callable[[Board], str]] = {"csv": to_csv, "json": to_json, "md": to_markdown}
+"""Formats of `export`, by file ending."""
+
+
+def export(board: Board, directory: Path, formats: Iterable[str]) -> list[Path]:
+    """Write the board to `<challenge>-<part>[-toy].<format>` in `directory`, each file whole or not at all.
+
+    Raises
+    ------
+    UnknownName
+        If a format is not one of `EXPORTERS`; nothing is written then.
+    StoreError
+        If the directory cannot be written.
+    """
+    from hepchallenge.store import write_atomically
+
+    wanted = list(dict.fromkeys(formats))
+    for name in wanted:
+        if name not in EXPORTERS:
+            raise UnknownName("export format", name, EXPORTERS)
+    toy = "-toy" if board.is_toy else ""
+    stem = f"{file_stem(board.challenge)}-{board.part}{toy}"
+    # All are rendered before the first is written, so that an error leaves no mixture of old and new.
+    contents = {directory / f"{stem}.{name}": EXPORTERS[name](board) for name in wanted}
+    return [write_atomically(path, text.encode("utf-8")) for path, text in contents.items()]

@@ -1,0 +1,64 @@
+"""`hepchallenge board`."""
+
+from __future__ import annotations
+
+import click
+
+__all__ = ["command"]
+
+
+@click.command("board")
+@click.argument("challenge")
+@click.option(
+    "--workspace",
+    type=click.Path(file_okay=False),
+    envvar="HEPCHALLENGE_WORKSPACE",
+    metavar="DIR",
+    help="Where everything is recorded; default: hepchallenge-workspace.",
+)
+@click.option(
+    "--part",
+    type=click.Choice(["public", "private", "cv"]),
+    help="Rank by this part and show no part that is more secret; default: public, without a test set cv.",
+)
+@click.option(
+    "--export", "directory", type=click.Path(file_okay=False), metavar="DIR", help="Also write files here."
+)
+@click.option(
+    "--format", "formats", metavar="csv,json,md", help="What to write with --export; default: all of them."
+)
+def command(
+    challenge: str, workspace: str | None, part: str | None, directory: str | None, formats: str | None
+) -> None:
+    """Show the leaderboard of CHALLENGE on the data that were scored last.
+
+    Ranks come from unrounded scores; who was received earlier stands first within a tie. What failed is
+    listed apart with its verdict. Only `--part private` shows scores of the private part.
+    """
+    from pathlib import Path
+
+    from rich.console import Console
+
+    from hepchallenge.board import EXPORTERS, export, make_board, metric_infos, to_terminal
+    from hepchallenge.contract import load_challenge
+    from hepchallenge.exceptions import UsageError
+    from hepchallenge.store import open_workspace
+
+    if formats is not None and directory is None:
+        raise UsageError("--format says what to export: give --export DIR too")
+    loaded = load_challenge(challenge)
+    with open_workspace(workspace, must_exist=True) as store:
+        entries = store.entries(loaded.name)
+    board = make_board(
+        entries,
+        challenge=loaded.name,
+        title=loaded.title,
+        metrics=metric_infos(loaded.problem.score_types),
+        official_metric=loaded.official_metric,
+        part=part,  # type: ignore[arg-type]
+    )
+    if directory is not None:
+        wanted = list(EXPORTERS) if formats is None else [name.strip() for name in formats.split(",")]
+        for path in export(board, Path(directory), wanted):
+            click.echo(f"wrote {path}", err=True)
+    to_terminal(board, Console(highlight=False))
