@@ -23,6 +23,7 @@ __all__ = [
     "ams",
     "best_ams",
     "renormalise",
+    "scaled_selected_sums",
     "selected_sums",
     "selection_curve",
     "weighted_roc_auc",
@@ -124,7 +125,35 @@ def selected_sums(is_signal: ArrayLike, weight: ArrayLike, selected: ArrayLike) 
     keep = _flags("selected", selected)
     if keep.shape != signal.shape:
         raise ValueError(f"selected must have the shape {signal.shape} of is_signal, got {keep.shape}")
-    return float(weights[keep & signal].sum()), float(weights[keep & ~signal].sum())
+    _, _, b, s = _sums(signal, weights, keep)
+    return s, b
+
+
+def scaled_selected_sums(
+    is_signal: ArrayLike, weight: ArrayLike, selected: ArrayLike, totals: tuple[float, float]
+) -> tuple[float, float]:
+    """Return `selected_sums` of the weights that `renormalise` would give, without computing these.
+
+    Parameters
+    ----------
+    is_signal, weight, selected : arrays of shape (n,)
+        As in `selected_sums`.
+    totals : (float, float)
+        As in `renormalise`.
+
+    Raises
+    ------
+    ValueError
+        As `selected_sums` and `renormalise` do.
+    """
+    signal = _flags("is_signal", is_signal)
+    weights = _weights(weight, signal.shape)
+    keep = _flags("selected", selected)
+    if keep.shape != signal.shape:
+        raise ValueError(f"selected must have the shape {signal.shape} of is_signal, got {keep.shape}")
+    other_background, other_signal, b, s = _sums(signal, weights, keep)
+    factors = _factors(signal, (other_signal + s, other_background + b), totals)
+    return s * factors[0], b * factors[1]
 
 
 def selection_curve(score: ArrayLike, is_signal: ArrayLike, weight: ArrayLike) -> SelectionCurve:
@@ -236,7 +265,7 @@ def weighted_roc_auc(score: ArrayLike, is_signal: ArrayLike, weight: ArrayLike) 
             f"got summed weights {total_signal} and {total_background}"
         )
     signal, background = curve.signal / total_signal, curve.background / total_background
-    area = float(np.dot(np.diff(background), (signal[1:] + signal[:-1]) / 2))
+    area = float((np.diff(background) * (signal[1:] + signal[:-1])).sum()) / 2
     return min(max(area, 0.0), 1.0)
 
 
@@ -265,18 +294,9 @@ def renormalise(weight: ArrayLike, is_signal: ArrayLike, totals: tuple[float, fl
     """
     signal = _flags("is_signal", is_signal)
     weights = _weights(weight, signal.shape)
-    factors = []
-    for name, members, total in (("signal", signal, totals[0]), ("background", ~signal, totals[1])):
-        if not (np.isfinite(total) and total > 0):
-            raise ValueError(f"the total of the {name} weights must be positive and finite, got {total!r}")
-        present = float(weights[members].sum())
-        if not (np.isfinite(present) and present > 0):
-            raise ValueError(
-                f"cannot scale the {name} weights to {total}: {int(members.sum())} {name} events "
-                f"of {signal.size} have a summed weight of {present}"
-            )
-        factors.append(total / present)
-    return weights * np.where(signal, factors[0], factors[1])
+    background_sum, signal_sum, _, _ = _sums(signal, weights, np.zeros_like(signal))
+    factors = _factors(signal, (signal_sum, background_sum), totals)
+    return weights * np.where(signal, *factors)
 
 
 def _ams(s: FloatArray, b: FloatArray, b_reg: float) -> FloatArray:
@@ -286,6 +306,31 @@ def _ams(s: FloatArray, b: FloatArray, b_reg: float) -> FloatArray:
     return np.sqrt(np.maximum(radicand, 0.0))
 
 
+def _sums(signal: BoolArray, weights: FloatArray, keep: BoolArray) -> tuple[float, float, float, float]:
+    """Sums of weights: background and signal that are not kept, background and signal that are."""
+    # One pass in the order of the rows, so that the digits do not depend on the number of threads.
+    group = (keep.view(np.uint8) << 1) | signal.view(np.uint8)
+    first, second, third, fourth = np.bincount(group, weights, 4).tolist()
+    return first, second, third, fourth
+
+
+def _factors(
+    signal: BoolArray, present: tuple[float, float], totals: tuple[float, float]
+) -> tuple[float, float]:
+    """Factors that bring the summed weights of signal and background to their totals."""
+    count = int(np.count_nonzero(signal))
+    counts = (count, signal.size - count)
+    for name, number, found, total in zip(("signal", "background"), counts, present, totals, strict=True):
+        if not (np.isfinite(total) and total > 0):
+            raise ValueError(f"the total of the {name} weights must be positive and finite, got {total!r}")
+        if not (np.isfinite(found) and found > 0):
+            raise ValueError(
+                f"cannot scale the {name} weights to {total}: {number} {name} events "
+                f"of {signal.size} have a summed weight of {found}"
+            )
+    return totals[0] / present[0], totals[1] / present[1]
+
+
 def _flags(name: str, values: ArrayLike) -> BoolArray:
     array: NDArray[Any] = np.asarray(values)
     if array.ndim != 1:
@@ -293,7 +338,8 @@ def _flags(name: str, values: ArrayLike) -> BoolArray:
     if array.dtype == np.bool_:
         return array
     flags: BoolArray = array == 1
-    if not (flags | (array == 0)).all():
+    # Whatever is not zero must be one; NaN is not zero.
+    if np.count_nonzero(array) != np.count_nonzero(flags):
         row = int(np.flatnonzero(~(flags | (array == 0)))[0])
         raise ValueError(f"{name} must be 0 or 1, got {array[row]} in row {row}")
     return flags

@@ -12,20 +12,23 @@ comparable, and the value on the public or private part equals the one computed 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hepchallenge.scoring.ams import ams, best_ams, renormalise, selected_sums, weighted_roc_auc
+from hepchallenge.scoring.ams import ams, best_ams, renormalise, scaled_selected_sums, weighted_roc_auc
 
 __all__ = ["AMS", "HIGGSML_TOTALS", "ROCAUC", "BestAMS", "WeightedSelectionScore"]
+
+Array = NDArray[np.float64]
 
 HIGGSML_TOTALS = (691.9886077135781, 410999.84732187376)
 """Expected signal and background events of the full ATLAS open-data file (818 238 simulated events)."""
 
 
-class WeightedSelectionScore:
+class WeightedSelectionScore(ABC):
     """What the score types here have in common: checks of the two arrays, then one kernel.
 
     Parameters
@@ -69,13 +72,11 @@ class WeightedSelectionScore:
                 raise ValueError(f"{self.name}: the {what} must have shape (n, 2), got {array.shape}")
         if len(y_true) != len(y_pred):
             raise ValueError(f"{self.name}: {len(y_pred)} predictions for {len(y_true)} events")
-        weight = renormalise(y_true[:, 1], y_true[:, 0], self.totals)
-        return self._compute(y_true[:, 0] == 1, weight, y_pred)
+        return self._compute(y_true[:, 0], y_true[:, 1], y_pred[:, 0], y_pred[:, 1])
 
-    def _compute(
-        self, is_signal: NDArray[np.bool_], weight: NDArray[np.float64], y_pred: NDArray[np.float64]
-    ) -> float:
-        raise NotImplementedError
+    @abstractmethod
+    def _compute(self, is_signal: Array, weight: Array, score: Array, selected: Array) -> float:
+        """Return the score from columns of equal length; `weight` is not yet scaled to the totals."""
 
 
 class AMS(WeightedSelectionScore):
@@ -100,11 +101,8 @@ class AMS(WeightedSelectionScore):
         super().__init__(name, precision, totals)
         self.b_reg = b_reg
 
-    def _compute(
-        self, is_signal: NDArray[np.bool_], weight: NDArray[np.float64], y_pred: NDArray[np.float64]
-    ) -> float:
-        s, b = selected_sums(is_signal, weight, y_pred[:, 1])
-        return ams(s, b, self.b_reg)
+    def _compute(self, is_signal: Array, weight: Array, score: Array, selected: Array) -> float:
+        return ams(*scaled_selected_sums(is_signal, weight, selected, self.totals), self.b_reg)
 
 
 class BestAMS(AMS):
@@ -124,10 +122,9 @@ class BestAMS(AMS):
     ) -> None:
         super().__init__(name, precision, b_reg, totals)
 
-    def _compute(
-        self, is_signal: NDArray[np.bool_], weight: NDArray[np.float64], y_pred: NDArray[np.float64]
-    ) -> float:
-        return best_ams(y_pred[:, 0], is_signal, weight, self.b_reg).ams
+    def _compute(self, is_signal: Array, weight: Array, score: Array, selected: Array) -> float:
+        scaled = renormalise(weight, is_signal, self.totals)
+        return best_ams(score, is_signal, scaled, self.b_reg).ams
 
 
 class ROCAUC(WeightedSelectionScore):
@@ -144,7 +141,6 @@ class ROCAUC(WeightedSelectionScore):
     ) -> None:
         super().__init__(name, precision, totals)
 
-    def _compute(
-        self, is_signal: NDArray[np.bool_], weight: NDArray[np.float64], y_pred: NDArray[np.float64]
-    ) -> float:
-        return weighted_roc_auc(y_pred[:, 0], is_signal, weight)
+    def _compute(self, is_signal: Array, weight: Array, score: Array, selected: Array) -> float:
+        # Scaling a class changes nothing here, but it refuses a part that lacks one.
+        return weighted_roc_auc(score, is_signal, renormalise(weight, is_signal, self.totals))
