@@ -80,7 +80,7 @@ def _resolve_doi(source: Source, where: str) -> tuple[str, dict[str, str]]:
         raise InfrastructureError(
             f"{source.location}: the data repository cannot be reached: {error}"
         ) from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError) as error:
         raise DataError(where, source.location, "a record of a known data repository", str(error)) from error
     algorithm, _, digest = registry.registry[source.filename].rpartition(":")
     known = {algorithm or "md5": digest.lower()} if (algorithm or "md5") in CHECKSUMS else {}

@@ -321,6 +321,17 @@ def test_different_tables_have_different_digests(values: dict[str, object], othe
     assert (table_digest(pa.table(values)) == table_digest(pa.table(other))) == same
 
 
+def test_names_types_and_order_of_columns_are_part_of_the_digest() -> None:
+    tables = [
+        pa.table({"x": [0.0], "y": [0.0]}),
+        pa.table({"y": [0.0], "x": [0.0]}),
+        pa.table({"x": [0.0], "z": [0.0]}),
+        pa.table({"x": [0.0], "y": [0]}),
+        pa.table({"x": [0.0, 0.0]}),
+    ]
+    assert len({table_digest(table) for table in tables}) == len(tables)
+
+
 def test_a_table_with_nulls_has_no_digest() -> None:
     with pytest.raises(TypeError, match="'x' has nulls"):
         table_digest(pa.table({"x": [1.0, None]}))
