@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from hepchallenge.contract import Challenge, ChallengeFolder
     from hepchallenge.run.runner import Runner
-    from hepchallenge.score.scorer import Scorer
+    from hepchallenge.scorer.scorer import Scorer
     from hepchallenge.stage.stage import Staged
     from hepchallenge.stage.submission import TakenIn
     from hepchallenge.store import Run, Store
@@ -491,7 +491,7 @@ def score(
                 warm_modules=warm_modules(s for s in sources if s.is_dir()),
             )
         )
-        from hepchallenge.score.scorer import Scorer
+        from hepchallenge.scorer.scorer import Scorer
         from hepchallenge.stage.stage import stage
         from hepchallenge.store import open_workspace
 
@@ -581,7 +581,7 @@ def rescore(
         If nothing was scored on these data before.
     """
     from hepchallenge.contract import load_challenge
-    from hepchallenge.score.scorer import Scorer
+    from hepchallenge.scorer.scorer import Scorer
     from hepchallenge.stage.stage import stage
     from hepchallenge.store import open_workspace
 

@@ -1,1 +1,0 @@
-"""Trusted scoring of stored predictions; no submission code is alive here."""

@@ -1,0 +1,1 @@
+"""Trusted scoring of stored predictions. (Not `score`: `hepchallenge.score` is the function.)"""
