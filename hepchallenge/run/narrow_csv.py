@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 __all__ = ["read_narrow_csv"]
 
-_CHUNK = 1 << 19
+_CHUNK = 1 << 18
 _NEWLINE, _COMMA = ord("\n"), ord(",")
 _MAX_DIGITS = 6
 """Digits of an id or number: with its separators it must fit into a word of eight characters."""

@@ -138,7 +138,7 @@ def _read_regular(file: Path, cap: int) -> bytes:
         # ELOOP is how O_NOFOLLOW reports a symbolic link.
         reason = "it is a symbolic link" if file.is_symlink() else error.strerror
         raise InvalidSubmission(f"{name}: cannot be read: {reason}") from None
-    with open(descriptor, "rb", buffering=0) as stream:
+    try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise InvalidSubmission(f"{name}: expected a regular file")
@@ -146,11 +146,15 @@ def _read_regular(file: Path, cap: int) -> bytes:
             raise InvalidSubmission(f"{name}: expected at most {cap} bytes, found {status.st_size}")
         # One byte more than it had, so that a file that grows meanwhile is noticed.
         chunks, missing = [], status.st_size + 1
-        while missing and (chunk := stream.read(missing)):
+        while missing and (chunk := os.read(descriptor, missing)):
             chunks.append(chunk)
             missing -= len(chunk)
-        if missing != 1:
-            raise InvalidSubmission(f"{name}: the file changed while it was read")
+    except OSError as error:
+        raise InvalidSubmission(f"{name}: cannot be read: {error.strerror}") from None
+    finally:
+        os.close(descriptor)
+    if missing != 1:
+        raise InvalidSubmission(f"{name}: the file changed while it was read")
     return b"".join(chunks)
 
 
