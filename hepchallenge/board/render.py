@@ -30,6 +30,7 @@ FORMAT = 1
 
 _TOY = "toy data (simulated)"
 _SHORT_DIGEST = 8
+_USAGE = ("wall", "CPU", "memory")
 
 
 def _number(value: float | None, precision: int) -> str:
@@ -42,7 +43,8 @@ def _mean_and_spread(board: Board, row: RankedRow, metric: str, part: str) -> st
     precision = board.metric_info(metric).precision
     mean = _number(scoring.scores.get(metric, {}).get(part), precision)
     spread = _number(scoring.spread.get(metric, {}).get(part), precision)
-    return f"{mean} ± {spread}" if mean and spread and len(scoring.fold_scores) > 1 else mean
+    several = part in PARTS and len(scoring.fold_scores) > 1
+    return f"{mean} ± {spread}" if mean and spread and several else mean
 
 
 def _name(row: RankedRow) -> str:
@@ -82,83 +84,125 @@ def _caption(board: Board) -> str:
 
 
 def to_terminal(board: Board, console: Console) -> None:
-    """Print the board, one line a submission and metric; what has no rank follows in a table of its own."""
+    """Print the board; what has no rank follows in a table of its own.
+
+    A terminal that is wide enough gets one table with a line a submission and metric; a narrower one gets
+    the ranks first and all scores below, so that no number is ever cut.
+    """
+    from rich.measure import Measurement
     from rich.text import Text
 
     console.print(Text(_heading(board), style="bold"))
     console.print(Text(_caption(board)))
     if board.ranked:
-        console.print(_ranked_table(board))
+        whole = _whole_table(board)
+        needed = Measurement.get(console, console.options.update(width=10_000), whole).maximum
+        for table in [whole] if needed <= console.width else [_rank_table(board), _score_table(board)]:
+            console.print(table)
     if board.unranked:
         console.print(_unranked_table(board))
     for note in board.notes:
         console.print(Text(note, style="yellow"))
 
 
-def _ranked_table(board: Board) -> Table:
+def _table(board: Board, title: str, left: Iterable[str], right: Iterable[str], last: str = "") -> Table:
+    """Return an empty table whose names may fold but whose numbers, aligned right, may not."""
+    from rich import box
     from rich.table import Table
+
+    if board.is_toy:
+        title = f"{title} — {_TOY}"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in left:
+        table.add_column(name, overflow="fold", no_wrap=name == "#")
+    for name in right:
+        table.add_column(name, justify="right", no_wrap=True)
+    if last:
+        table.add_column(last, no_wrap=True)
+    return table
+
+
+def _add(table: Table, cells: Iterable[str], *, bold: bool = False, last: bool = False) -> None:
     from rich.text import Text
 
+    # Text, not str: rich would read a stranger's [brackets] as markup.
+    table.add_row(*(Text(cell, style="bold" if bold else "") for cell in cells), end_section=last)
+
+
+def _usage(row: RankedRow) -> list[str]:
+    entry = row.entry
+    return [
+        _seconds(entry.wall_seconds),
+        _seconds(entry.cpu_seconds),
+        _memory(entry.peak_memory_bytes),
+        _short(entry.submission.digest),
+    ]
+
+
+def _whole_table(board: Board) -> Table:
+    """Return everything in one table: parts across, metrics down."""
     columns = board.columns()
     parts = [part for part in board.parts if any(part == other for _, other in columns)]
-    table = Table(title=f"Ranked ({_TOY})" if board.is_toy else None, title_justify="left")
-    table.add_column("#", justify="right", no_wrap=True)
-    table.add_column("submission", overflow="fold")
-    table.add_column("team", overflow="fold")
-    table.add_column("metric", overflow="fold")
-    for part in parts:
-        table.add_column(_part(part), justify="right")
-    for column in ("wall", "CPU", "memory"):
-        table.add_column(column, justify="right")
-    table.add_column("digest", no_wrap=True)
-    metrics = [metric for metric in board.metrics if any(metric.name == name for name, _ in columns)]
+    metrics = [metric.name for metric in board.metrics if any(metric.name == name for name, _ in columns)]
+    table = _table(
+        board,
+        "Ranked",
+        ["#", "submission", "team", "metric"],
+        [*map(_part, parts), *_USAGE],
+        "digest",
+    )
     for row in board.ranked:
-        entry = row.entry
-        before = [str(row.rank), _name(row), clean(entry.submission.team)]
-        after = [
-            _seconds(entry.wall_seconds),
-            _seconds(entry.cpu_seconds),
-            _memory(entry.peak_memory_bytes),
-            _short(entry.submission.digest),
-        ]
+        before = [str(row.rank), _name(row), clean(row.entry.submission.team)]
+        after = _usage(row)
         for metric in metrics:
-            official = metric.name == board.metric
-            cells = [_mean_and_spread(board, row, metric.name, part) for part in parts]
-            line = [
-                *(before if official else [""] * len(before)),
-                clean(metric.name),
-                *cells,
-                *(after if official else [""] * len(after)),
-            ]
-            # Text, not str: rich would read a stranger's [brackets] as markup.
-            table.add_row(
-                *(Text(cell, style="bold" if official else "") for cell in line),
-                end_section=metric is metrics[-1],
-            )
+            scores = [_mean_and_spread(board, row, metric, part) for part in parts]
+            if metric == metrics[0]:
+                line = [*before, clean(metric), *scores, *after]
+            else:
+                line = [*[""] * len(before), clean(metric), *scores, *[""] * len(after)]
+            _add(table, line, bold=metric == board.metric, last=metric == metrics[-1])
+    return table
+
+
+def _rank_table(board: Board) -> Table:
+    """Return the ranks, the score that ranks and what the runs used."""
+    score = f"{clean(board.metric)} {_part(board.part)}"
+    table = _table(board, "Ranked", ["#", "submission"], [score, *_USAGE], "digest")
+    for row in board.ranked:
+        value = _mean_and_spread(board, row, board.metric, board.part)
+        _add(table, [str(row.rank), _name(row), value, *_usage(row)])
+    return table
+
+
+def _score_table(board: Board) -> Table:
+    """Return all scores: metrics across, parts down, so that the table stays narrow."""
+    columns = board.columns()
+    parts = [part for part in board.parts if any(part == other for _, other in columns)]
+    metrics = [metric.name for metric in board.metrics if any(metric.name == name for name, _ in columns)]
+    table = _table(board, "All scores", ["#", "submission", "part"], map(clean, metrics))
+    for row in board.ranked:
+        for part in parts:
+            first = part == parts[0]
+            scores = [_mean_and_spread(board, row, metric, part) for metric in metrics]
+            name = [str(row.rank), _name(row)] if first else ["", ""]
+            _add(table, [*name, _part(part), *scores], bold=first, last=part == parts[-1])
     return table
 
 
 def _unranked_table(board: Board) -> Table:
-    from rich.table import Table
-    from rich.text import Text
-
-    title = f"Without a rank ({_TOY})" if board.is_toy else "Without a rank"
-    table = Table(title=title, title_justify="left")
-    table.add_column("submission", overflow="fold")
-    table.add_column("team", overflow="fold")
-    table.add_column("verdict", no_wrap=True)
-    table.add_column("message", overflow="fold")
-    table.add_column("digest", no_wrap=True)
+    table = _table(board, "Without a rank", ["submission", "team", "verdict", "message"], [], "digest")
     for row in board.unranked:
         submission = row.entry.submission
-        cells = [
-            _name(row),
-            clean(submission.team),
-            row.entry.scoring.verdict.value,
-            safe_message(row.reason),
-            _short(submission.digest),
-        ]
-        table.add_row(*map(Text, cells))
+        _add(
+            table,
+            [
+                _name(row),
+                clean(submission.team),
+                row.entry.scoring.verdict.value,
+                safe_message(row.reason),
+                _short(submission.digest),
+            ],
+        )
     return table
 
 
@@ -196,7 +240,7 @@ def to_markdown(board: Board) -> str:
         ]
         lines += [*_markdown_table(heads, rows), ""]
     if board.unranked:
-        lines += ["## Without a rank" + (f" ({_TOY})" if board.is_toy else ""), ""]
+        lines += ["## Without a rank" + (f" — {_TOY}" if board.is_toy else ""), ""]
         rows = [
             [
                 markdown_cell(_name(row)),
