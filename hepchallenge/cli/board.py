@@ -37,28 +37,15 @@ def command(
     """
     from pathlib import Path
 
-    from rich.console import Console
-
-    from hepchallenge.board import EXPORTERS, export, make_board, metric_infos, to_terminal
-    from hepchallenge.contract import load_challenge
+    from hepchallenge.board import EXPORTERS, export
+    from hepchallenge.cli.leaderboard import load_board, show_board
     from hepchallenge.exceptions import UsageError
-    from hepchallenge.store import open_workspace
 
     if formats is not None and directory is None:
         raise UsageError("--format says what to export: give --export DIR too")
-    loaded = load_challenge(challenge)
-    with open_workspace(workspace, must_exist=True) as store:
-        entries = store.entries(loaded.name)
-    board = make_board(
-        entries,
-        challenge=loaded.name,
-        title=loaded.title,
-        metrics=metric_infos(loaded.problem.score_types),
-        official_metric=loaded.official_metric,
-        part=part,  # type: ignore[arg-type]
-    )
+    board = load_board(challenge, workspace, part)
     if directory is not None:
         wanted = list(EXPORTERS) if formats is None else [name.strip() for name in formats.split(",")]
         for path in export(board, Path(directory), wanted):
             click.echo(f"wrote {path}", err=True)
-    to_terminal(board, Console(highlight=False))
+    show_board(board)

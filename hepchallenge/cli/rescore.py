@@ -38,7 +38,7 @@ def command(
     if as_json:
         click.echo(json.dumps(document.to_dict(), allow_nan=False))
     else:
-        from hepchallenge.cli.table import show_document
+        from hepchallenge.cli.leaderboard import load_board, show_board
 
-        show_document(document, challenge)
+        show_board(load_board(challenge, workspace, data_digest=document.data.digest))
     return document.exit_code

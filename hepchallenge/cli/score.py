@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 
 import click
@@ -50,7 +49,9 @@ def _size(ctx: click.Context, param: click.Parameter, value: str | None) -> int 
 @click.option("--fit-wall", type=_SECONDS, metavar="S", help="Wall-clock seconds for fit.")
 @click.option("--fit-cpu", type=_SECONDS, metavar="S", help="CPU seconds for fit, over all processes.")
 @click.option("--predict-wall", type=_SECONDS, metavar="S", help="Wall-clock seconds for predict.")
-@click.option("--predict-cpu", type=_SECONDS, metavar="S", help="CPU seconds for predict, over all processes.")
+@click.option(
+    "--predict-cpu", type=_SECONDS, metavar="S", help="CPU seconds for predict, over all processes."
+)
 @click.option("--memory", callback=_size, metavar="BYTES|4GiB", help="Memory of a fold's process tree.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of every fold.")
 @click.option("--quick", is_flag=True, help="First fold only, with RAMP_TEST_MODE=1: a quick look.")
@@ -113,8 +114,7 @@ def command(
     if as_json:
         click.echo(json.dumps(document.to_dict(), allow_nan=False))
     else:
-        from hepchallenge.cli.table import show_document
+        from hepchallenge.cli.leaderboard import load_board, show_board
 
-        with contextlib.suppress(BrokenPipeError):
-            show_document(document, challenge)
+        show_board(load_board(challenge, workspace, data_digest=document.data.digest))
     return document.exit_code
