@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hepchallenge import data
@@ -174,6 +174,26 @@ def test_halves_of_two_versions_are_never_joined(
     assert (downloads(cache) / "train.csv.gz").read_bytes() == changed
 
 
+def test_headway_is_rewarded_with_patience(challenge_of: Callable[..., Challenge], server: Server) -> None:
+    server.cuts = [1000] * 2 * fetching.ATTEMPTS
+    data.fetch(challenge_of())
+    assert len(server.requests) == 2 * fetching.ATTEMPTS + 2
+
+
+def test_without_a_tag_only_a_pinned_file_is_continued(
+    challenge_of: Callable[..., Challenge], server: Server, cache: Path
+) -> None:
+    server.tags = False
+    server.cuts = [5000]
+    data.fetch(challenge_of())
+    assert [asked for _, asked in server.requests] == [None, None, None]
+    (downloads(cache) / "train.csv.gz").unlink()
+    server.requests.clear()
+    server.cuts = [5000]
+    data.fetch(challenge_of(f'sha256 = "{hashlib.sha256(TRAIN).hexdigest()}"\n'))
+    assert [asked for _, asked in server.requests] == [None, "bytes=5000-"]
+
+
 @pytest.mark.parametrize("trouble", ["no tags", "no ranges", "wrong range", "part too long"])
 def test_servers_that_cannot_continue_are_asked_anew(
     challenge_of: Callable[..., Challenge], server: Server, cache: Path, trouble: str
@@ -201,7 +221,9 @@ def test_a_part_that_is_whole_already_is_taken(
     with pytest.raises(InfrastructureError):
         data.fetch(challenge)
     (downloads(cache) / ".train.csv.gz.part").write_bytes(TRAIN)
+    server.requests.clear()
     data.fetch(challenge)
+    assert [asked for _, asked in server.requests] == [f"bytes={len(TRAIN)}-", None]
     assert (downloads(cache) / "train.csv.gz").read_bytes() == TRAIN
 
 
@@ -357,6 +379,7 @@ def test_a_file_that_a_record_does_not_hold_is_told(
 
 
 @settings(deadline=None)
+@example(content=bytes(range(256)))
 @given(content=st.binary(max_size=3000))
 def test_checksums_are_those_of_the_libraries(
     content: bytes, tmp_path_factory: pytest.TempPathFactory
