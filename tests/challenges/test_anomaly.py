@@ -160,6 +160,11 @@ def test_toy_classes_and_kinds_have_the_measured_fractions(events: pd.DataFrame)
     assert (np.abs(events.isSkewed.groupby(np.arange(30_000) // 3000).mean() - 0.492) < 0.04).all()
 
 
+def test_toy_values_have_three_decimals_in_both_classes(events: pd.DataFrame) -> None:
+    features = events[list(data.FEATURES)].to_numpy()
+    assert np.array_equal(features, np.round(features, 3))
+
+
 def test_each_kind_of_distortion_does_what_its_name_says(events: pd.DataFrame) -> None:
     kind = dict(list(events.groupby("distortion")))
     assert events.PRI_tau_pt[events.isSkewed == 0].min() < 20.1
