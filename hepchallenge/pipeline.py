@@ -202,6 +202,7 @@ class _Judge:
         return outcome
 
     def _run_code(self, work: _Work, fold: int) -> tuple[FoldOutcome, Mapping[str, np.ndarray]]:
+        from hepchallenge.data import cache_root
         from hepchallenge.run.runner import FoldJob
         from hepchallenge.stage.labels import mask_labels
 
@@ -221,6 +222,7 @@ class _Judge:
             n_test=truth.n_test,
             seed=work.run.key.seed,
             predictions_class=self.challenge.problem.Predictions,
+            hidden=(self.staged.path, self.store.workspace, cache_root()),
         )
         result = self.runner.run_fold(job)
         outcome = FoldOutcome(

@@ -15,8 +15,10 @@ import threading
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
+from pathlib import Path
 from typing import Any, Protocol
 
+from hepchallenge.records import Limits
 from hepchallenge.run.warden import descendants
 
 __all__ = [
@@ -31,6 +33,8 @@ __all__ = [
 
 _TICK = os.sysconf("SC_CLK_TCK")
 _CGROUP_LOCK = threading.Lock()
+_PREFIX = "benchmark_hepchallenge_"
+_PIDS = "pids"
 
 
 class Accounting(StrEnum):
@@ -77,13 +81,24 @@ def _cpu_ticks(pid: int) -> tuple[int, int, int, int] | None:
 
 
 def _private_memory(pid: int) -> int:
-    """Return the proportional anonymous and shared memory of a process in bytes."""
-    total = 0
-    with contextlib.suppress(OSError), open(f"/proc/{pid}/smaps_rollup", "rb") as file:
-        for line in file:
-            if line.startswith((b"Pss_Anon:", b"Pss_Shmem:")):
-                total += int(line.split()[1]) * 1024
-    return total
+    """Return the proportional anonymous and shared memory of a process in bytes.
+
+    A process that forbids looking (it can, with PR_SET_DUMPABLE) counts whole, pages shared or not.
+    """
+    try:
+        return _kib(pid, "smaps_rollup", b"Pss_Anon:", b"Pss_Shmem:")
+    except PermissionError:
+        with contextlib.suppress(OSError):
+            return _kib(pid, "status", b"RssAnon:", b"RssShmem:")
+    except OSError:
+        pass
+    return 0
+
+
+def _kib(pid: int, name: str, *keys: bytes) -> int:
+    """Return the sum, in bytes, of fields that a file of /proc gives in KiB."""
+    with open(f"/proc/{pid}/{name}", "rb") as file:
+        return sum(int(line.split()[1]) * 1024 for line in file if line.startswith(keys))
 
 
 class SampledAccountant:
@@ -136,8 +151,12 @@ def _parent_cgroup() -> Any:
         )
         if not usable:
             return None
+        if _PIDS in cgroups.subsystems:
+            # Forgotten by this if it cannot be used.
+            cgroups.require_subsystem(_PIDS, log_method=lambda *_: None)
         probe = cgroups.create_fresh_child_cgroup({cgroups.CPU, cgroups.MEMORY})
         probe.remove()
+        _sweep(cgroups)
     except Exception:
         # BenchExec raises many kinds here, one per way in which a host can lack cgroups.
         return None
@@ -146,14 +165,33 @@ def _parent_cgroup() -> Any:
     return cgroups
 
 
+def _sweep(parent: Any) -> None:
+    """Remove empty cgroups that runs left which were killed together with their runner."""
+    for folder in {str(path) for path in parent.subsystems.values()}:
+        for left in Path(folder).glob(f"{_PREFIX}*"):
+            # The kernel refuses while a process is in one; the pid is of the runner that made it.
+            with contextlib.suppress(OSError):
+                pid = left.name.removeprefix(_PREFIX).partition("_")[0]
+                if pid.isdigit() and not os.path.exists(f"/proc/{pid}"):
+                    left.rmdir()
+
+
 class CgroupAccountant:
     """Lets the kernel count, in a cgroup of its own with a memory limit."""
 
-    def __init__(self, memory_bytes: int) -> None:
+    def __init__(self, limits: Limits) -> None:
         parent = _parent_cgroup()
+        wanted = {parent.CPU, parent.MEMORY}
+        if _PIDS in parent.subsystems:
+            wanted.add(_PIDS)
         with _CGROUP_LOCK:
-            self._cgroup = parent.create_fresh_child_cgroup({parent.CPU, parent.MEMORY})
-        self._cgroup.write_memory_limit(memory_bytes)
+            self._cgroup = parent.create_fresh_child_cgroup(wanted, prefix=f"{_PREFIX}{os.getpid()}_")
+        self._cgroup.write_memory_limit(limits.memory_bytes)
+        if _PIDS in wanted:
+            # Above the limit, which is watched, so that an excess shows; a fork bomb ends here.
+            with contextlib.suppress(OSError):
+                most = Path(self._cgroup.subsystems[_PIDS], "pids.max")
+                most.write_text(str(2 * limits.processes + 64))
         with contextlib.suppress(OSError):
             if self._cgroup.can_limit_swap():
                 self._cgroup.disable_swap()
@@ -189,6 +227,6 @@ def choose_accounting() -> Accounting:
     return Accounting.CGROUP if _parent_cgroup() is not None else Accounting.SAMPLED
 
 
-def new_accountant(accounting: Accounting, memory_bytes: int) -> Accountant:
+def new_accountant(accounting: Accounting, limits: Limits) -> Accountant:
     """Return an accountant for one fold."""
-    return CgroupAccountant(memory_bytes) if accounting is Accounting.CGROUP else SampledAccountant()
+    return CgroupAccountant(limits) if accounting is Accounting.CGROUP else SampledAccountant()

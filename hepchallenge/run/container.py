@@ -10,15 +10,23 @@ is not listed does not exist inside, wherever on the host it lies.
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import errno
 import os
+import platform
 import socket
 import sys
+import sysconfig
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from benchexec import container, libc
+
+from hepchallenge.run.reexec import enter_namespaces
 
 __all__ = [
     "ContainerPlan",
@@ -27,6 +35,8 @@ __all__ = [
     "drop_capabilities",
     "interpreter_paths",
     "new_namespaces",
+    "plan_container",
+    "python_code",
     "try_container",
 ]
 
@@ -47,39 +57,140 @@ _ETC = {
     "hosts": "127.0.0.1 localhost\n::1 localhost\n",
     "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
 }
-_SYSTEM_PATHS = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/ld.so.cache", "/etc/localtime")
+_SYSTEM_PATHS = (
+    *("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/gnu/store"),
+    *("/etc/ld.so.cache", "/etc/localtime", "/etc/alternatives"),
+)
+# Not the whole of a prefix: it may be `/usr`, below which images keep applications, or the folder in which
+# somebody made a virtual environment among their data.
+_OF_A_PREFIX = (
+    *("bin", "sbin", "lib", "lib32", "lib64", "libx32", "libexec", "include", "share", "etc", "ssl"),
+    *("cuda", "nvvm", "targets", "pyvenv.cfg", "conda-meta"),
+)
+_SITE_NAMES = ("site-packages", "dist-packages")
+_MOST_LINKS = 40
+# Parts of /proc that tell about the host and that a process of the same user could read.
+_HIDDEN_IN_PROC = (
+    *("kcore", "kmsg", "keys", "key-users", "kpagecount", "kpageflags", "kpagecgroup", "timer_list"),
+    *("sched_debug", "sysrq-trigger", "vmallocinfo", "slabinfo", "kallsyms"),
+)
+# The same number on every architecture but these two has never been given to it.
+_KEYCTL = {"x86_64": 250, "aarch64": 219}
+_KEYCTL_JOIN_SESSION_KEYRING = 1
 
 
 @dataclass(frozen=True)
 class ContainerPlan:
-    """What a container shows: read-only paths (same path inside), paths covered by nothing, scratch size."""
+    """What a container shows, all by real paths, parents before what lies in them.
 
-    visible: tuple[str, ...]
-    covered: tuple[str, ...]
+    `steps` are pairs of a path and what stands there: `show` (the host's file or folder, read-only),
+    `hide` (nothing, though a parent is shown) or `link ` and the target of a symbolic link.
+    """
+
+    steps: tuple[tuple[str, str], ...]
     scratch_bytes: int
     mountpoint: str
 
 
-def interpreter_paths(sys_path: Sequence[str] = tuple(sys.path)) -> tuple[str, ...]:
-    """Return the paths that this interpreter and its packages need, none inside another.
+def _follow(path: str) -> tuple[str, dict[str, str]]:
+    """Return the real path of `path` and the steps for the symbolic links on the way to it."""
+    links: dict[str, str] = {}
+    place = ""
+    left = os.path.abspath(path).split("/")[::-1]
+    count = 0
+    while left:
+        part = left.pop()
+        if part in ("", "."):
+            continue
+        if part == "..":
+            place = os.path.dirname(place).rstrip("/")
+            continue
+        here = f"{place}/{part}"
+        if not os.path.islink(here):
+            place = here
+            continue
+        count += 1
+        if count > _MOST_LINKS:
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+        target = os.readlink(here)
+        links[here] = f"link {target}"
+        if target.startswith("/"):
+            place = ""
+        left += target.split("/")[::-1]
+    return place or "/", links
 
-    Import paths that are a whole home or working folder are left out: they would show more than code.
+
+def python_code(folder: Path) -> list[str]:
+    """Return the Python modules and packages that lie directly in a folder, and nothing else in it."""
+    found = [*folder.glob("*.py"), *folder.glob("*.so"), *folder.glob("*.dist-info")]
+    found += [init.parent for init in folder.glob("*/__init__.py")]
+    return sorted(map(str, found))
+
+
+@cache
+def interpreter_paths() -> tuple[str, ...]:
+    """Return the paths that this interpreter and its packages need.
+
+    Of an import path that is not a `site-packages` folder (a checkout, the current folder) only modules
+    and packages are listed: next to them there may be data, a workspace or a whole home.
     """
-    wanted = [*_SYSTEM_PATHS, sys.prefix, sys.base_prefix, sys.exec_prefix]
-    too_wide = {Path.home().resolve(), Path.cwd().resolve(), Path("/")}
-    for entry in sys_path:
-        path = Path(entry or ".").resolve()
-        if path not in too_wide and not any(path in wide.parents for wide in too_wide):
-            wanted.append(str(path))
-    # An editable install is imported from its checkout.
+    wanted = [*_SYSTEM_PATHS, sys.executable]
+    prefixes = {"/usr", "/usr/local", sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix}
+    for prefix in prefixes:
+        wanted += [f"{prefix}/{name}" for name in _OF_A_PREFIX]
+    wanted += [sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")]
+    for entry in sys.path:
+        path = Path(entry or ".").absolute()
+        whole = path.is_file() or path.name in _SITE_NAMES
+        wanted += [str(path)] if whole else python_code(path)
+    # Libraries that the environment names, as experiments' software does.
+    for entry in os.environ.get("LD_LIBRARY_PATH", "").split(":"):
+        if entry.startswith("/"):
+            wanted += [str(file) for file in Path(entry).glob("*.so*")]
+    # An editable install is imported from its checkout, through links.
     package = Path(__file__).resolve().parents[1]
     wanted += [str(package), *(str(link.resolve()) for link in package.iterdir() if link.is_symlink())]
-    existing = sorted({path for path in wanted if os.path.lexists(path)}, key=lambda p: (p.count("/"), p))
-    kept: list[str] = []
-    for place in existing:
-        if place != "/" and not any(place.startswith(k + "/") for k in kept):
-            kept.append(place)
-    return tuple(kept)
+    return tuple(sorted({path for path in wanted if os.path.lexists(path)}))
+
+
+def plan_container(
+    shown: Iterable[str], hidden: Iterable[str], scratch_bytes: int, mountpoint: str
+) -> ContainerPlan:
+    """Decide what is mounted where.
+
+    Parameters
+    ----------
+    shown
+        Absolute paths that exist inside, wherever on the host they are; links on the way exist too.
+    hidden
+        Paths of which nothing exists inside even where a parent is shown. Of two paths the deeper one
+        decides, so a shown path may lie in a hidden one; of a path that is both, hiding decides.
+    scratch_bytes
+        Size of `/tmp` and of `/dev/shm`.
+    mountpoint
+        An existing folder on which the root is built.
+    """
+    wanted: dict[str, str] = {}
+    for path in shown:
+        with contextlib.suppress(OSError):
+            place, links = _follow(path)
+            if place != "/" and os.path.exists(place):
+                wanted[place] = "show"
+                wanted |= links
+    for path in hidden:
+        place = os.path.realpath(path)
+        if os.path.exists(place):
+            wanted[place] = "hide"
+    steps: dict[str, str] = {}
+    for path in sorted(wanted, key=lambda p: (p.count("/"), p)):
+        parent = os.path.dirname(path)
+        while parent != "/" and parent not in steps:
+            parent = os.path.dirname(parent)
+        around = steps.get(parent, "hide")
+        # What is shown already needs no step, and what is hidden already neither.
+        if wanted[path] != around and (around == "hide" or wanted[path] == "hide"):
+            steps[path] = wanted[path]
+    return ContainerPlan(tuple(steps.items()), scratch_bytes, mountpoint)
 
 
 def new_namespaces() -> None:
@@ -93,35 +204,78 @@ def _mount_tmpfs(target: str, options: str, flags: int = _MS_NOSUID_NODEV) -> No
     libc.mount(b"none", os.fsencode(target), b"tmpfs", flags, options.encode())
 
 
-def _bind(source: str, root: str) -> None:
-    """Bind `source` to the same path below `root`, as what it is: link, file or folder."""
-    target = root + source
+def _bind(source: str, target: str) -> None:
+    """Bind a file or folder; its place is made, which must therefore lie on a file system of ours."""
     os.makedirs(os.path.dirname(target), exist_ok=True)
-    if os.path.islink(source):
-        os.symlink(os.readlink(source), target)
-        return
     if os.path.isdir(source):
         os.makedirs(target, exist_ok=True)
-    else:
+    elif not os.path.lexists(target):
         Path(target).touch()
     container.make_bind_mount(os.fsencode(source), os.fsencode(target), recursive=True, private=True)
+
+
+def _hide(target: str) -> None:
+    if os.path.isdir(target):
+        _mount_tmpfs(target, "size=1m,mode=755")
+    else:
+        _bind_device("/dev/null", target)
+
+
+def _follow_steps(steps: Iterable[tuple[str, str]], root: str) -> None:
+    for path, what in steps:
+        if what == "show":
+            _bind(path, root + path)
+        elif what == "hide":
+            _hide(root + path)
+        else:
+            os.makedirs(os.path.dirname(root + path), exist_ok=True)
+            os.symlink(what.removeprefix("link "), root + path)
 
 
 def _make_read_only(root: str, writable: frozenset[str]) -> None:
     """Remount everything bound below `root` read-only, submounts included, but for `writable`."""
     for _, target, fstype, options in list(container.get_mount_points()):
         path = os.fsdecode(target)
-        if path.startswith(root + "/") and path not in writable:
+        if path.startswith(root + "/") and path not in writable and b"ro" not in options:
             container.remount_with_additional_flags(
                 target, fstype, options, libc.MS_RDONLY | _MS_NOSUID_NODEV
             )
+
+
+def _bind_device(source: str, target: str) -> None:
+    """Bind a device read-only: it can be written to, but its owner, who may run this, cannot chmod it."""
+    _bind(source, target)
+    flags = libc.MS_RDONLY | libc.MS_NOSUID | libc.MS_NOEXEC
+    container.remount_with_additional_flags(os.fsencode(target), b"", set(), flags)
+
+
+def _make_devices(root: str) -> None:
+    for name in _DEVICES:
+        _bind_device(f"/dev/{name}", f"{root}/dev/{name}")
+    for name, there in (("fd", ""), ("stdin", "/0"), ("stdout", "/1"), ("stderr", "/2")):
+        os.symlink(f"/proc/self/fd{there}", f"{root}/dev/{name}")
+
+
+def _mount_proc(root: str) -> None:
+    """Mount /proc for this pid namespace, without what it tells and allows about the host."""
+    proc = f"{root}/proc"
+    flags = _MS_NOSUID_NODEV | libc.MS_NOEXEC
+    libc.mount(b"proc", os.fsencode(proc), b"proc", flags, None)
+    # Namespaces in namespaces would give a submission every capability again, over less.
+    with contextlib.suppress(OSError):
+        Path(proc, "sys/user/max_user_namespaces").write_text("0")
+    for name in _HIDDEN_IN_PROC:
+        if os.path.exists(f"{proc}/{name}"):
+            _hide(f"{proc}/{name}")
+    # Where root runs this, the kernel's settings would otherwise be the submission's to change.
+    container.remount_with_additional_flags(os.fsencode(proc), b"proc", set(), libc.MS_RDONLY | flags)
 
 
 def _build_root(plan: ContainerPlan) -> None:
     """Build the container's file system and make it this process's root."""
     root = plan.mountpoint
     libc.mount(None, b"/", None, libc.MS_REC | libc.MS_PRIVATE, None)
-    _mount_tmpfs(root, "size=1m,mode=755")
+    _mount_tmpfs(root, "size=4m,mode=755")
     for name in ("proc", "tmp", "dev/shm", "etc"):
         os.makedirs(f"{root}/{name}")
     scratch = f"size={plan.scratch_bytes},nr_inodes=100000,mode=1777"
@@ -130,17 +284,10 @@ def _build_root(plan: ContainerPlan) -> None:
     _mount_tmpfs(f"{root}/dev/shm", scratch)
     for name, text in _ETC.items():
         Path(root, "etc", name).write_text(text)
-    for path in plan.visible:
-        _bind(path, root)
+    _follow_steps(plan.steps, root)
     _make_read_only(root, frozenset({f"{root}/tmp", f"{root}/dev/shm"}))
-    for path in plan.covered:
-        if os.path.isdir(root + path):
-            _mount_tmpfs(root + path, "size=4k,mode=555", _MS_NOSUID_NODEV | libc.MS_RDONLY)
-    for device in _DEVICES:
-        Path(root, "dev", device).touch()
-        container.make_bind_mount(f"/dev/{device}".encode(), f"{root}/dev/{device}".encode(), private=True)
-    os.symlink("/proc/self/fd", f"{root}/dev/fd")
-    libc.mount(b"proc", f"{root}/proc".encode(), b"proc", _MS_NOSUID_NODEV | libc.MS_NOEXEC, None)
+    _make_devices(root)
+    _mount_proc(root)
     container.chroot(os.fsencode(root))
     container.remount_with_additional_flags(b"/", b"tmpfs", set(), libc.MS_RDONLY | _MS_NOSUID_NODEV)
     os.chdir("/tmp")
@@ -151,8 +298,16 @@ def drop_capabilities() -> None:
     container.drop_capabilities()
 
 
+def _leave_keyring() -> None:
+    """Begin an empty session keyring; the inherited one may hold the user's tickets and keys."""
+    number = _KEYCTL.get(platform.machine())
+    if number is not None:
+        ctypes.CDLL(None).syscall(number, _KEYCTL_JOIN_SESSION_KEYRING, None)
+
+
 def contained_body() -> None:
     """Give up every privilege; to be called by the process that will run the submission."""
+    _leave_keyring()
     libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     container.drop_capabilities()
     container.setup_seccomp_filter()
@@ -181,11 +336,13 @@ def _probe_inside(plan: ContainerPlan) -> int:
 def try_container() -> str:
     """Make a small container and return "" if that works, else why not. Run this in a child of its own."""
     with tempfile.TemporaryDirectory(prefix="hepchallenge-probe-") as mountpoint:
-        plan = ContainerPlan(interpreter_paths(), (), 1 << 20, mountpoint)
+        plan = plan_container(interpreter_paths(), (), 1 << 20, os.path.realpath(mountpoint))
         warden = os.fork()
         if warden == 0:
             code = 1
             try:
+                # As in a run: namespaces within those of the warm interpreter.
+                enter_namespaces()
                 new_namespaces()
                 init = os.fork()
                 if init == 0:

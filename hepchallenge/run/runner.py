@@ -20,7 +20,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ import psutil
 
 from hepchallenge.exceptions import InfrastructureError, InvalidSubmission
 from hepchallenge.records import Limits, PhaseUsage, Verdict
+from hepchallenge.run import reexec
 from hepchallenge.run.accounting import Accountant, Accounting, new_accountant
 from hepchallenge.run.frames import (
     Channel,
@@ -50,6 +51,8 @@ _SAMPLE_SECONDS = 0.05
 _START_SECONDS = 120.0
 _END_SECONDS = 10.0
 _SCRATCH_PREFIX = "hepchallenge-run-"
+_GRACE_SECONDS = 0.5
+_ZYGOTE_LOG = "interpreter.log"
 _MAX_MESSAGE = 128 * 1024
 _KEPT_ENVIRONMENT = (
     "PATH",
@@ -70,10 +73,16 @@ _THREAD_VARIABLES = (
     "NUMBA_NUM_THREADS",
     "LOKY_MAX_CPU_COUNT",
 )
-_BOOTSTRAP = (
-    "import sys, json; fd = int(sys.argv[1]); sys.path[:] = json.loads(sys.argv[2]); "
-    "from hepchallenge.run.zygote import main; main(fd)"
-)
+# What it needs comes over the socket, since every process below can read the command line.
+_BOOTSTRAP = """
+import json, socket, sys
+control = socket.socket(fileno=int(sys.argv[1]))
+setup = json.loads(control.recv(1 << 17) or b"{}")
+if setup:
+    sys.path[:] = setup.pop("path")
+    from hepchallenge.run.zygote import main
+    main(control, setup)
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +104,8 @@ class FoldJob:
     n_test: int | None
     seed: int
     predictions_class: Any = None
+    hidden: tuple[Path, ...] = ()
+    """What must not be seen even if it lies in a place that is: the data, the workspace."""
 
 
 @dataclass(kw_only=True)
@@ -133,6 +144,53 @@ def _sweep_scratch() -> None:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
+def _import_path() -> list[str]:
+    """Return this process's import path without the current folder, which `python -m` puts into it.
+
+    The current folder may be a stranger's submission. It stays if hepchallenge itself is imported from it.
+    """
+    here = Path.cwd()
+    needed = here in Path(__file__).parents
+    return [entry for entry in sys.path if entry and (needed or Path(entry).absolute() != here)]
+
+
+def _with_real_paths(job: FoldJob) -> FoldJob:
+    """Return a job whose paths mean the same in a process with another working folder and root."""
+    return replace(
+        job,
+        submission=job.submission.resolve(),
+        train_inputs=job.train_inputs.resolve(),
+        test_inputs=job.test_inputs.resolve() if job.test_inputs else None,
+        hidden=tuple(path.absolute() for path in job.hidden),
+    )
+
+
+def _printable(text: str) -> str:
+    """Return a stranger's text without control characters, with which it could act on a terminal."""
+    return "".join(c if c in "\n\t" or c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+class _Descriptor:
+    """A plain descriptor that is closed once."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+
+    def fileno(self) -> int:
+        return self._number
+
+    def close(self) -> None:
+        if self._number >= 0:
+            os.close(self._number)
+            self._number = -1
+
+    def __enter__(self) -> _Descriptor:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
 class _Ended(Exception):
     """A fold is over, with this verdict."""
 
@@ -157,6 +215,7 @@ class _Watch(threading.Thread):
         self._over = threading.Event()
         self._lock = threading.Lock()
         self.broken: _Ended | None = None
+        self.fault = ""
 
     def begin(self, phase: str) -> float:
         """Note the begin of a phase; return the CPU seconds used so far."""
@@ -208,12 +267,17 @@ class _Watch(threading.Thread):
 
     def run(self) -> None:
         """Drain the log and sample until told to stop."""
-        os.set_blocking(self._log, False)
         next_sample = 0.0
         while not self._over.is_set():
             self._drain()
             if time.monotonic() >= next_sample:
-                self.check()
+                try:
+                    self.check()
+                except Exception as error:
+                    # A fold that nobody watches must not go on.
+                    self.fault = f"limits could not be watched: {error}"
+                    self.kill()
+                    break
                 next_sample = time.monotonic() + _SAMPLE_SECONDS
             self._over.wait(_SAMPLE_SECONDS / 2)
         self._drain()
@@ -230,7 +294,8 @@ class _Watch(threading.Thread):
     def stop(self) -> None:
         """End the thread after a last look at the log."""
         self._over.set()
-        self.join()
+        if self.ident is not None:
+            self.join()
 
 
 class Runner:
@@ -267,17 +332,18 @@ class Runner:
         self.accounting = accounting
         self.limits = limits
         self.jobs = jobs
-        self._folder = challenge_folder
+        self._folder = challenge_folder.resolve()
         self._modules = list(warm_modules)
         self._seed = seed
         _sweep_scratch()
-        self._scratch = Path(tempfile.mkdtemp(prefix=f"{_SCRATCH_PREFIX}{os.getpid()}-"))
+        self._scratch = Path(tempfile.mkdtemp(prefix=f"{_SCRATCH_PREFIX}{os.getpid()}-")).resolve()
         self._slots: queue.SimpleQueue[tuple[int, ...]] = queue.SimpleQueue()
         for slot in core_slots(jobs, sorted(os.sched_getaffinity(0))):
             self._slots.put(slot)
         self._lock = threading.Lock()
         self._ready = False
         self._closed = False
+        self._running: set[_Watch] = set()
         self._start_zygote()
 
     def __enter__(self) -> Runner:
@@ -298,22 +364,35 @@ class Runner:
     def _start_zygote(self) -> None:
         control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         # -P: nothing of the current folder gets in; the import path is handed over.
-        command = [sys.executable, "-s", "-P", "-c", _BOOTSTRAP, str(theirs.fileno()), json.dumps(sys.path)]
-        self._zygote = subprocess.Popen(
-            command,
-            pass_fds=[theirs.fileno()],
-            env=self._environment(),
-            stdin=subprocess.DEVNULL,
-            cwd="/",
-            start_new_session=True,
-        )
-        theirs.close()
+        command = [sys.executable, "-s", "-P", "-c", _BOOTSTRAP, str(theirs.fileno())]
+        if self.isolation is Isolation.NAMESPACES:
+            command = [sys.executable, "-I", "-S", reexec.__file__, *command]
+        with theirs, open(self._scratch / _ZYGOTE_LOG, "wb") as log:
+            self._zygote = subprocess.Popen(
+                command,
+                pass_fds=[theirs.fileno()],
+                env=self._environment(),
+                stdin=subprocess.DEVNULL,
+                # What is printed while importing would end up between a command's own words.
+                stdout=log,
+                stderr=log,
+                cwd="/",
+                start_new_session=True,
+            )
         self._control = control
-        control.send(json.dumps({"challenge_folder": str(self._folder), "modules": self._modules}).encode())
+        self._ready = False
+        setup = {"path": _import_path(), "challenge_folder": str(self._folder), "modules": self._modules}
+        with contextlib.suppress(OSError):
+            control.send(json.dumps(setup).encode())
 
     def _await_zygote(self) -> None:
-        """Wait until the warm interpreter has imported what it needs."""
+        """Wait until the warm interpreter has imported what it needs; start another if it has died."""
         with self._lock:
+            if self._closed:
+                raise InfrastructureError("the runner was closed before the fold began")
+            if self._zygote.poll() is not None and self._ready:
+                self._control.close()
+                self._start_zygote()
             if self._ready:
                 return
             self._control.settimeout(_START_SECONDS)
@@ -323,19 +402,34 @@ class Runner:
                 raise InfrastructureError(
                     f"the warm interpreter was not ready after {_START_SECONDS:g} s"
                 ) from None
-            word = json.loads(answer) if answer else {"error": "it ended while starting"}
+            except OSError:
+                answer = b""
+            word = json.loads(answer) if answer else {"error": f"it ended while starting{self._last_words()}"}
             if "error" in word:
+                # The next fold tries again, with another one.
+                self._zygote.kill()
+                self._zygote.wait()
+                self._ready = True
                 raise InfrastructureError(
                     f"the warm interpreter could not load the challenge: {word['error']}"
                 )
             self._control.settimeout(None)
             self._ready = True
 
+    def _last_words(self) -> str:
+        text = (self._scratch / _ZYGOTE_LOG).read_bytes()[-2000:].decode(errors="replace").strip()
+        return f":\n{text}" if text else ""
+
     def close(self) -> None:
-        """End the warm interpreter; folds still running are ended by their wardens."""
-        if self._closed:
-            return
-        self._closed = True
+        """End folds that still run, as nobody's fault, and then the warm interpreter."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            running = list(self._running)
+        for watch in running:
+            watch.fault = "the runner was closed while the fold ran"
+            watch.kill()
         self._control.close()
         try:
             self._zygote.wait(_END_SECONDS)
@@ -348,25 +442,24 @@ class Runner:
         if self.isolation is Isolation.NONE:
             return None
         # Imported late: where there are no namespaces it may not even import.
-        from hepchallenge.run.container import interpreter_paths
+        from hepchallenge.run.container import interpreter_paths, plan_container, python_code
 
         folder = self._folder
-        code = [str(path) for path in sorted(folder.glob("*.py"))]
-        if (folder / "external_imports").is_dir():
-            code.append(str(folder / "external_imports"))
-        base = interpreter_paths()
         inputs = [job.train_inputs, *([job.test_inputs] if job.test_inputs else [])]
-        extra = [*code, str(job.submission), *map(str, inputs)]
-        visible = [*base, *(p for p in extra if not any(p.startswith(b + "/") for b in base))]
-        covered = [str(p) for b in base for p in Path(b).glob("*/data") if Path(b).name == "challenges"]
+        own = [job.submission, *inputs]
+        shown = [*interpreter_paths(), *python_code(folder), str(folder / "external_imports"), *map(str, own)]
+        challenges = Path(__file__).resolve().parents[1] / "challenges"
+        hidden = [*job.hidden, folder, self._scratch, *challenges.glob("*/data")]
+        hidden += [folder / name for name in ("data", "submissions", ".git")]
         mountpoint = self._scratch / "root"
         mountpoint.mkdir(exist_ok=True)
-        return {
-            "visible": visible,
-            "covered": covered,
-            "scratch_bytes": min(self.limits.output_bytes, self.limits.memory_bytes),
-            "mountpoint": str(mountpoint),
-        }
+        plan = plan_container(
+            shown,
+            map(str, hidden),
+            min(self.limits.output_bytes, self.limits.memory_bytes),
+            str(mountpoint),
+        )
+        return asdict(plan)
 
     def run_fold(self, job: FoldJob) -> FoldResult:
         """Run one fold and return how it ended; the participant's faults are verdicts, never exceptions.
@@ -376,59 +469,64 @@ class Runner:
         slot = self._slots.get()
         try:
             self._await_zygote()
-            return self._run(job, slot)
+            return self._run(_with_real_paths(job), slot)
         except (InfrastructureError, OSError) as error:
             return FoldResult(verdict=Verdict.INFRASTRUCTURE, message=str(error))
         finally:
             self._slots.put(slot)
 
     def _run(self, job: FoldJob, slot: tuple[int, ...]) -> FoldResult:
-        channel_socket, fold_channel = socket.socketpair()
-        link, warden_link = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        log_read, log_write = os.pipe()
-        channel = Channel(channel_socket)
-        accountant = new_accountant(self.accounting, self.limits.memory_bytes)
-        working_folder = tempfile.mkdtemp(dir=self._scratch)
-        message = {
-            "task": {
-                "submission": str(job.submission),
-                "train_inputs": str(job.train_inputs),
-                "test_inputs": str(job.test_inputs) if job.test_inputs else None,
-                "seed": job.seed,
-            },
-            "container": self._container(job),
-            "cores": slot,
-            "file_bytes": self.limits.output_bytes,
-            "working_folder": working_folder,
-        }
-        watch = _Watch(accountant, self.limits, log_read, link)
-        started = time.monotonic()
-        try:
+        with contextlib.ExitStack() as stack:
+            accountant = new_accountant(self.accounting, self.limits)
+            stack.callback(accountant.close)
+            channel_socket, fold_channel = socket.socketpair()
+            link, warden_link = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            log_read, log_write = map(stack.enter_context, map(_Descriptor, os.pipe()))
+            os.set_blocking(log_read.fileno(), False)
+            for end in (channel_socket, fold_channel, link, warden_link):
+                stack.callback(end.close)
+            working_folder = tempfile.mkdtemp(dir=self._scratch)
+            stack.callback(shutil.rmtree, working_folder, ignore_errors=True)
+            message = {
+                "task": {
+                    "submission": str(job.submission),
+                    "train_inputs": str(job.train_inputs),
+                    "test_inputs": str(job.test_inputs) if job.test_inputs else None,
+                    "seed": job.seed,
+                },
+                "container": self._container(job),
+                "cores": slot,
+                "file_bytes": self.limits.output_bytes,
+                "processes": self.limits.processes,
+                "working_folder": working_folder,
+            }
+            watch = _Watch(accountant, self.limits, log_read.fileno(), link)
+            started = time.monotonic()
             with self._lock:
-                socket.send_fds(
-                    self._control,
-                    [json.dumps(message).encode()],
-                    [fold_channel.fileno(), log_write, warden_link.fileno()],
-                )
-            for end in (fold_channel, warden_link):
-                end.close()
-            os.close(log_write)
-            accountant.attach(self._hear(link, "init"))
-            watch.start()
-            link.send(b"g")
-            result = self._converse(job, channel, link, watch)
-        finally:
-            channel.close()
-            watch.kill()
-            with contextlib.suppress(InfrastructureError):
-                self._hear(link, "exit")
-            if watch.is_alive():
+                if self._closed:
+                    raise InfrastructureError("the runner was closed before the fold began")
+                theirs = [fold_channel.fileno(), log_write.fileno(), warden_link.fileno()]
+                socket.send_fds(self._control, [json.dumps(message).encode()], theirs)
+                self._running.add(watch)
+            for mine in (fold_channel, warden_link, log_write):
+                mine.close()
+            channel = Channel(channel_socket)
+            try:
+                accountant.attach(self._hear(link, "init"))
+                watch.start()
+                link.send(b"g")
+                result = self._converse(job, channel, link, watch)
+            finally:
+                channel.close()
+                watch.kill()
+                with contextlib.suppress(InfrastructureError):
+                    self._hear(link, "exit")
                 watch.stop()
+                with self._lock:
+                    self._running.discard(watch)
             reading = accountant.read()
-            accountant.close()
-            link.close()
-            os.close(log_read)
-            shutil.rmtree(working_folder, ignore_errors=True)
+        if watch.fault:
+            raise InfrastructureError(watch.fault)
         result.wall_seconds = time.monotonic() - started
         result.cpu_seconds = reading.cpu_seconds
         result.peak_memory_bytes = reading.peak_memory_bytes
@@ -445,7 +543,7 @@ class Runner:
             raise InfrastructureError(f"no word from the warden: {error}") from None
         if "error" in message:
             raise InfrastructureError(message["error"])
-        return int(message[word])
+        return int(message.get(word, 0))
 
     def _converse(self, job: FoldJob, channel: Channel, link: socket.socket, watch: _Watch) -> FoldResult:
         """Speak with a fold until it has fitted and predicted, or is over."""
@@ -517,8 +615,8 @@ class Runner:
         except ChannelClosed:
             raise self._why_closed(step, link, watch) from None
         if frame.kind is Kind.ERROR:
-            text = bytes(frame.payload).decode("utf-8", "replace")
-            where = str(frame.header.get("step", step))[:80]
+            text = _printable(bytes(frame.payload).decode("utf-8", "replace"))
+            where = _printable(str(frame.header.get("step", step))[:80])
             if frame.header.get("fault") == "prediction":
                 raise _Ended(Verdict.INVALID_SUBMISSION, f"{where}: {text}")
             raise _Ended(Verdict.RUNTIME_ERROR, f"{where} failed\n{text}")
@@ -532,7 +630,7 @@ class Runner:
     def _why_closed(step: str, link: socket.socket, watch: _Watch) -> _Ended:
         """Find out why a fold closed its channel before it had answered."""
         # A closed channel without an end would otherwise be waited for.
-        link.settimeout(0.5)
+        link.settimeout(_GRACE_SECONDS)
         try:
             word = link.recv(_MAX_MESSAGE)
         except TimeoutError:
@@ -546,13 +644,14 @@ class Runner:
         message = json.loads(word) if word else {}
         if "error" in message:
             raise InfrastructureError(message["error"])
-        code = message.get("exit")
-        if code is None:
-            return _Ended(
-                Verdict.RUNTIME_ERROR, f"{step}: the private channel was closed before an answer came"
-            )
-        if code >= 100:
-            number = code - 100
+        how = "the private channel was closed before an answer came"
+        if "signal" in message:
+            number = message["signal"]
             name = signal.Signals(number).name if number in set(signal.Signals) else str(number)
-            return _Ended(Verdict.RUNTIME_ERROR, f"{step}: the process was ended by signal {name}")
-        return _Ended(Verdict.RUNTIME_ERROR, f"{step}: the process ended early with exit code {code}")
+            how = f"the process was ended by signal {name}"
+        elif "exit" in message:
+            how = f"the process ended early with exit code {message['exit']}"
+        if step == "start":
+            # Not a line of the submission has run yet.
+            raise InfrastructureError(f"a fold did not start: {how}")
+        return _Ended(Verdict.RUNTIME_ERROR, f"{step}: {how}")

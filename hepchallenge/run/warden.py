@@ -11,10 +11,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import resource
 import select
 import signal
 import socket
+import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -23,14 +26,14 @@ from benchexec import libc
 
 from hepchallenge.run import container
 
-__all__ = ["SETUP_FAILED", "WardenPlan", "descendants", "guard"]
+__all__ = ["WardenPlan", "descendants", "guard"]
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_NO_NEW_PRIVS = 38
-
-SETUP_FAILED = 250
-"""Exit code of an init that could not furnish its sandbox: the host's fault, not the submission's."""
+_NPROC_BY_NAMESPACE = (5, 14)
+"""From this kernel on, RLIMIT_NPROC counts the processes of a user namespace, not all of a user."""
+_MAX_MESSAGE = 4096
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,9 @@ class WardenPlan:
     cores: tuple[int, ...]
     file_bytes: int
     working_folder: str
+    processes: int
+    private: int
+    """Descriptor of the body's channel, which nobody else may hold open."""
 
 
 def descendants(pid: int) -> list[int]:
@@ -60,15 +66,56 @@ def descendants(pid: int) -> list[int]:
 
 
 def _limit_resources(plan: WardenPlan) -> None:
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    # At 0 a crash would still be piped to a host's crash reporter; at 1 it is not, and no file is written.
+    resource.setrlimit(resource.RLIMIT_CORE, (1, 1))
     resource.setrlimit(resource.RLIMIT_FSIZE, (plan.file_bytes, plan.file_bytes))
+    if plan.container is not None and _kernel_version() >= _NPROC_BY_NAMESPACE:
+        # The watching runner ends a fold with too many; this only holds a fork bomb down until then.
+        most = 2 * plan.processes + 64
+        resource.setrlimit(resource.RLIMIT_NPROC, (most, most))
     if plan.cores:
         os.sched_setaffinity(0, plan.cores)
 
 
-def _wait_code(status: int) -> int:
-    """Return an exit code that tells a killing signal apart: 100 + signal number."""
-    return 100 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+def _kernel_version() -> tuple[int, ...]:
+    return tuple(int(word) for word in re.findall(r"\d+", os.uname().release)[:2])
+
+
+def _own_folder(folder: str) -> None:
+    """Where no /tmp of its own can be mounted, give a fold a folder that is removed after it."""
+    os.chdir(folder)
+    os.environ.update(dict.fromkeys(("HOME", "TMPDIR", "MPLCONFIGDIR"), folder))
+    tempfile.tempdir = None
+
+
+def _leave_nothing_open(keep: set[int]) -> None:
+    """Close every descriptor of the warm interpreter but the standard ones and `keep`."""
+    # The inherited one was opened outside, through a mount that may be writable.
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 0)
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) > 2 and int(name) not in keep:
+            with contextlib.suppress(OSError):
+                os.close(int(name))
+
+
+def _say_status(status: int) -> dict[str, Any]:
+    return {"signal": os.WTERMSIG(status)} if os.WIFSIGNALED(status) else {"exit": os.WEXITSTATUS(status)}
+
+
+def _become_ordinary(plan: WardenPlan, start: socket.socket) -> None:
+    """Turn a fork of the first process into one that a submission may have."""
+    os.setsid()
+    if plan.container is not None:
+        container.contained_body()
+    else:
+        libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+        libc.prctl(libc.PR_SET_DUMPABLE, libc.SUID_DUMP_USER, 0, 0, 0)
+    _leave_nothing_open({plan.private, start.fileno()})
+    # Programs that a submission starts could keep the channel open after its end.
+    os.set_inheritable(plan.private, False)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    sys.argv[:] = [""]
 
 
 def _init(plan: WardenPlan, start: socket.socket, body: Callable[[], None]) -> None:
@@ -78,34 +125,33 @@ def _init(plan: WardenPlan, start: socket.socket, body: Callable[[], None]) -> N
     libc.prctl(libc.PR_SET_DUMPABLE, libc.SUID_DUMP_DISABLE, 0, 0, 0)
     libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     if start.recv(1) != b"g":
-        os._exit(SETUP_FAILED)
+        return
     try:
         if plan.container is not None:
             container.contained_init(plan.container)
         else:
-            os.chdir(plan.working_folder)
+            _own_folder(plan.working_folder)
         _limit_resources(plan)
+        child = os.fork()
+        if child == 0:
+            _become_ordinary(plan, start)
     except BaseException as error:
-        start.send(f"{type(error).__name__}: {error}".encode()[:2000])
-        os._exit(SETUP_FAILED)
-    child = os.fork()
+        _tell(start, error=f"the sandbox could not be made: {type(error).__name__}: {error}"[:2000])
+        return
     if child == 0:
         start.close()
-        os.setsid()
-        if plan.container is not None:
-            container.contained_body()
-        else:
-            libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-            libc.prctl(libc.PR_SET_DUMPABLE, libc.SUID_DUMP_USER, 0, 0, 0)
         body()
-        os._exit(0)
-    start.close()
+        return
+    os.close(plan.private)
     if plan.container is not None:
         container.drop_capabilities()
     while True:
         done, status = os.waitpid(-1, 0)
         if done == child:
-            os._exit(_wait_code(status))
+            # Told on a socket that the submission never had, so that no exit code of its own can pass
+            # for a fault of the host.
+            _tell(start, **_say_status(status))
+            return
 
 
 def _kill_below(init: int) -> None:
@@ -136,8 +182,8 @@ def guard(plan: WardenPlan, link: socket.socket, body: Callable[[], None]) -> No
     """Contain, start and watch `body`; return when nothing of it is left.
 
     On `link` (a SOCK_SEQPACKET pair with the runner) goes `{"init": pid}`, then, after the
-    runner's `g`, finally `{"exit": code}` with 100 + signal number for a killed body, or `{"error":
-    text}` if the sandbox could not be made. Any other message or the end of the link kills the body.
+    runner's `g`, finally `{"exit": code}` or `{"signal": number}` as the body ended, or `{"error": text}`
+    if the sandbox could not be made. Any other message or the end of the link kills the body.
     """
     libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -154,8 +200,10 @@ def guard(plan: WardenPlan, link: socket.socket, body: Callable[[], None]) -> No
             link.close()
             _init(plan, theirs, body)
         finally:
-            os._exit(SETUP_FAILED)
+            os._exit(0)
     theirs.close()
+    # Else the runner could not see that the body has closed it.
+    os.close(plan.private)
     pidfd = os.pidfd_open(init)
     _tell(link, init=init)
 
@@ -177,9 +225,9 @@ def guard(plan: WardenPlan, link: socket.socket, body: Callable[[], None]) -> No
             poller.unregister(link)
     _, status = os.waitpid(init, 0)
     _reap_orphans()
-    code = _wait_code(status)
-    if code == SETUP_FAILED:
-        reason = ours.recv(4000).decode(errors="replace")
-        _tell(link, error=f"the sandbox could not be made: {reason or 'unknown reason'}")
+    last = ours.recv(_MAX_MESSAGE)
+    if last:
+        with contextlib.suppress(OSError):
+            link.send(last)
     else:
-        _tell(link, exit=code)
+        _tell(link, **_say_status(status))

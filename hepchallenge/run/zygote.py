@@ -8,13 +8,13 @@ ended, without anything of another fold or submission in it.
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import json
 import os
 import signal
 import socket
 import sys
-import traceback
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,8 @@ def _fork_warden(job: dict[str, Any], descriptors: list[int], workflow: Any, con
         for descriptor in descriptors:
             os.close(descriptor)
         return
+    # Only said if the fold comes to an end before it could say anything itself.
+    link = socket.socket(fileno=link_fd)
     try:
         control.close()
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -56,32 +58,35 @@ def _fork_warden(job: dict[str, Any], descriptors: list[int], workflow: Any, con
         os.dup2(log_fd, 2)
         os.close(log_fd)
         task = FoldTask(**job["task"])
-        link = socket.socket(fileno=link_fd)
 
         def body() -> None:
-            link.close()
             serve_fold(Channel(socket.socket(fileno=channel_fd)), task, workflow)
             sys.stdout.flush()
             sys.stderr.flush()
 
         boxed = ContainerPlan(**job["container"]) if job["container"] else None
         plan = warden.WardenPlan(
-            boxed, tuple(job["cores"]), int(job["file_bytes"]), str(job["working_folder"])
+            container=boxed,
+            cores=tuple(job["cores"]),
+            file_bytes=int(job["file_bytes"]),
+            working_folder=str(job["working_folder"]),
+            processes=int(job["processes"]),
+            private=channel_fd,
         )
         warden.guard(plan, link, body)
-    except BaseException:
-        traceback.print_exc()
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            link.send(json.dumps({"error": f"{type(error).__name__}: {error}"[:2000]}).encode())
     finally:
         os._exit(0)
 
 
-def main(control_fd: int) -> None:
+def main(control: socket.socket, setup: dict[str, Any]) -> None:
     """Serve jobs from the runner until it closes the control socket.
 
-    The first message names the challenge's folder and the modules to import; each further message is
-    a job with three descriptors: private channel, log pipe, link to the runner.
+    `setup` names the challenge's folder and the modules to import; each message is a job with three
+    descriptors: private channel, log pipe, link to the runner.
     """
-    control = socket.socket(fileno=control_fd)
     # Wardens report through their links; nobody waits for them here.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -89,15 +94,19 @@ def main(control_fd: int) -> None:
     os.dup2(null, 0)
     os.close(null)
 
-    setup = json.loads(control.recv(MAX_MESSAGE))
     try:
         workflow = _load_workflow(setup["challenge_folder"])
         _warm_up(setup["modules"])
+        word: dict[str, Any] = {"ready": True}
     except BaseException as error:
-        control.send(json.dumps({"error": f"{type(error).__name__}: {error}"}).encode())
-        return
-    control.send(json.dumps({"ready": True}).encode())
-
+        word = {"error": f"{type(error).__name__}: {error}"}
+    # What is imported now is shared by all folds, and not theirs to walk through.
+    gc.collect()
+    gc.freeze()
+    try:
+        control.send(json.dumps(word).encode()[:MAX_MESSAGE])
+    except OSError:
+        return  # The runner has gone meanwhile.
     while True:
         message, descriptors, _, _ = socket.recv_fds(control, MAX_MESSAGE, 3)
         if not message:
