@@ -91,6 +91,12 @@ def test_people_see_rounded_means_with_spread_and_resources(render: Any) -> None
     assert entry("x").submission.digest not in shown
 
 
+def test_no_text_in_the_csv_export_is_a_formula() -> None:
+    one = entry("=1+1", verdict=Verdict.RUNTIME_ERROR, message="@SUM(A1)", team="-2+3")
+    (row,) = rows_of(board(one))
+    assert (row["name"], row["team"], row["message"]) == ("'=1+1", "'-2+3", "'@SUM(A1)")
+
+
 def test_one_fold_has_no_spread() -> None:
     shown = to_markdown(board(entry("x", 0.5, spread={"auc": {"test": 0.0}}, folds=1)))
     assert "±" not in shown
