@@ -8,6 +8,7 @@ import resource
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -96,8 +97,7 @@ def test_a_full_disk_is_an_error_and_what_was_recorded_stays(tmp_path: Path) -> 
         }
 
 
-def test_a_workspace_without_the_right_to_write_is_an_error(tmp_path: Path) -> None:
-    Store(tmp_path)
+def test_a_workspace_without_the_right_to_write_is_an_error() -> None:
     program = (
         "import os, sys\n"
         "from hepchallenge.exceptions import StoreError\n"
@@ -105,20 +105,20 @@ def test_a_workspace_without_the_right_to_write_is_an_error(tmp_path: Path) -> N
         "from hepchallenge.store import Store\n"
         "if os.geteuid() == 0: os.seteuid(65534)\n"
         "try:\n"
-        "    Store('.').add_submission('c', Submission(name='n', digest='d', kind='code'))\n"
+        "    Store(sys.argv[1]).add_submission('c', Submission(name='n', digest='d', kind='code'))\n"
         "except StoreError as error:\n"
         "    print('refused:', error)\n"
     )
-    os.chmod(tmp_path / "hepchallenge.sqlite", 0o444)
-    os.chmod(tmp_path, 0o555)
-    try:
-        # The way here may be closed to others, so the process stands in the folder already.
+    # Not below pytest's folders, which only their owner can enter.
+    with tempfile.TemporaryDirectory(prefix="hepchallenge-") as folder:
+        Store(folder)
+        os.chmod(Path(folder, "hepchallenge.sqlite"), 0o444)
+        os.chmod(folder, 0o555)
         done = subprocess.run(
-            [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True
+            [sys.executable, "-c", program, folder], capture_output=True, text=True, check=True
         )
-    finally:
-        os.chmod(tmp_path, 0o755)
-    assert done.stdout.startswith("refused: hepchallenge.sqlite: ")
+        os.chmod(folder, 0o755)
+    assert done.stdout.startswith(f"refused: {folder}/hepchallenge.sqlite: ")
 
 
 def test_a_database_that_stays_locked_is_an_error_after_bounded_tries(
@@ -181,10 +181,10 @@ def test_opening_a_workspace_follows_the_environment(tmp_path: Path, monkeypatch
     with pytest.raises(UsageError, match="no workspace here"):
         open_workspace(must_exist=True)
     assert not list(tmp_path.iterdir())
-    assert open_workspace().workspace == Path("hepchallenge-workspace")
+    assert open_workspace().workspace == tmp_path / "hepchallenge-workspace"
     monkeypatch.setenv("HEPCHALLENGE_WORKSPACE", "elsewhere")
-    assert open_workspace().workspace == Path("elsewhere")
-    assert open_workspace("named").workspace == Path("named")
+    assert open_workspace().workspace == tmp_path / "elsewhere"
+    assert open_workspace("named").workspace == tmp_path / "named"
     monkeypatch.setenv("HEPCHALLENGE_DATABASE", "mysql://host/name")
     with pytest.raises(StoreError, match="found one for mysql"):
         open_workspace()
