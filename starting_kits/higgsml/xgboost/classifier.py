@@ -9,6 +9,7 @@ MISSING = -999.0
 SELECTED_FRACTION = 0.15
 ROUNDS = 120
 EVENTS_IN_TEST = 550_000
+HELD_OUT = 0.2
 
 
 def usable_cores():
@@ -18,10 +19,7 @@ def usable_cores():
 
 
 class Classifier:
-    def _matrix(self, X, **more):
-        return xgboost.DMatrix(X.to_numpy(), missing=MISSING, nthread=usable_cores(), **more)
-
-    def fit(self, X, y, sample_weight):
+    def _train(self, X, y, sample_weight):
         weight = sample_weight * (EVENTS_IN_TEST / len(y))
         parameters = {
             "objective": "binary:logistic",
@@ -32,16 +30,26 @@ class Classifier:
             "nthread": usable_cores(),
             "seed": 0,
         }
-        self.booster = xgboost.train(parameters, self._matrix(X, label=y, weight=weight), ROUNDS)
+        return xgboost.train(parameters, self._matrix(X, label=y, weight=weight), ROUNDS)
+
+    def _matrix(self, X, **more):
+        return xgboost.DMatrix(X.to_numpy(), missing=MISSING, nthread=usable_cores(), **more)
+
+    def _score(self, booster, X):
+        return booster.predict(self._matrix(X)).astype(np.float64)
+
+    def fit(self, X, y, sample_weight):
+        # Trees give the events that they were grown on better scores than others, so the score that
+        # 15 per cent of new events exceed is found with events that a first booster has not seen.
+        held_out = np.random.default_rng(0).random(len(y)) < HELD_OUT
+        first = self._train(X[~held_out], y[~held_out], sample_weight[~held_out])
+        self.cut = np.quantile(self._score(first, X[held_out]), 1.0 - SELECTED_FRACTION)
+        self.booster = self._train(X, y, sample_weight)
         return self
 
-    def _score(self, X):
-        return self.booster.predict(self._matrix(X)).astype(np.float64)
-
     def predict_proba(self, X):
-        score = self._score(X)
+        score = self._score(self.booster, X)
         return np.column_stack([1.0 - score, score])
 
     def predict(self, X):
-        score = self._score(X)
-        return score > np.quantile(score, 1.0 - SELECTED_FRACTION)
+        return self._score(self.booster, X) > self.cut
