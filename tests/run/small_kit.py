@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -30,18 +30,30 @@ problem_title = "A small kit"
 
 class Predictions:
     def __init__(self, y_pred=None, y_true=None, n_samples=None, fold_is=None):
-        self.y_pred = np.asarray(y_true if y_pred is None else y_pred)
+        values = y_true if y_pred is None else y_pred
+        self.y_pred = np.full(n_samples, np.nan) if values is None else np.array(values, dtype=float)
+        if self.y_pred.ndim != 1:
+            raise ValueError("expected one number a row")
         if fold_is is not None:
             self.y_pred = self.y_pred[fold_is]
 
-    @classmethod
-    def combine(cls, predictions_list, index_list=None):
-        index_list = range(len(predictions_list)) if index_list is None else index_list
-        return cls(y_pred=np.mean([predictions_list[i].y_pred for i in index_list], axis=0))
+    def set_valid_in_train(self, predictions, test_is):
+        self.y_pred[test_is] = predictions.y_pred
+
+    def set_slice(self, valid_indexes):
+        self.y_pred = self.y_pred[valid_indexes]
 
     @property
     def valid_indexes(self):
         return ~np.isnan(self.y_pred)
+
+    @classmethod
+    def combine(cls, predictions_list, index_list=None):
+        index_list = range(len(predictions_list)) if index_list is None else index_list
+        values = np.array([predictions_list[i].y_pred for i in index_list])
+        known = ~np.isnan(values)
+        total = np.where(known, values, 0).sum(axis=0)
+        return cls(y_pred=np.where(known.any(axis=0), total / np.maximum(known.sum(axis=0), 1), np.nan))
 
 
 class workflow:
@@ -110,8 +122,8 @@ class Classifier:
         return np.full(len(X), self.mean)
 """
 
-MARK = 987654.125
-"""Test labels are this and small fractions more: found anywhere, they cannot be anything else."""
+MARKS = {"train.csv": 123456.5, "test.csv": 987654.125}
+"""Labels are these and small fractions more: found anywhere, they cannot be anything else."""
 
 
 def write_kit(folder: Path, problem: str = PROBLEM) -> Path:
@@ -119,8 +131,9 @@ def write_kit(folder: Path, problem: str = PROBLEM) -> Path:
     rng = np.random.default_rng(0)
     (folder / "data").mkdir(parents=True)
     (folder / "problem.py").write_text(problem)
-    for name, rows, base in (("train.csv", N_TRAIN, 0.0), ("test.csv", N_TEST, MARK)):
-        table = np.column_stack([rng.normal(size=(rows, 2)), base + np.arange(rows) / 1024])
+    for name, rows in (("train.csv", N_TRAIN), ("test.csv", N_TEST)):
+        labels = MARKS[name] + np.arange(1, rows + 1) / 1024
+        table = np.column_stack([rng.normal(size=(rows, 2)), labels])
         np.savetxt(folder / "data" / name, table, delimiter=",", fmt="%.17g")
     write_submission(folder / "submissions" / "good", GOOD)
     return folder
@@ -216,6 +229,3 @@ def open_bench(
         **options,
     ) as runner:
         yield Bench(runner, kit, folder)
-
-
-Run = Callable[..., Any]

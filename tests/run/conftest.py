@@ -1,0 +1,35 @@
+"""A runner with the small kit at every isolation level that this host offers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from small_kit import Bench, open_bench
+
+from hepchallenge.run.isolation import Isolation, probe
+
+
+def need(level: Isolation) -> Isolation:
+    """Return a level, or skip the test with the reason why the host does not offer it."""
+    if reason := probe(level):
+        pytest.skip(f"isolation {level}: {reason}")
+    return level
+
+
+@pytest.fixture(scope="module", params=list(Isolation))
+def bench(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    with open_bench(tmp_path_factory.mktemp("bench"), need(request.param)) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def walled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    with open_bench(tmp_path_factory.mktemp("walled"), need(Isolation.NAMESPACES)) as opened:
+        yield opened
+
+
+@pytest.fixture(name="need")
+def needed() -> Callable[[Isolation], Isolation]:
+    """Give `need` to tests."""
+    return need
