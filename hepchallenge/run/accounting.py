@@ -212,8 +212,17 @@ class CgroupAccountant:
             float(self._cgroup.read_cputime() or 0.0),
             int(self._cgroup.read_max_mem_usage() or 0),
             processes,
-            bool(self._cgroup.read_oom_kill_count()),
+            self._killed_for_memory(),
         )
+
+    def _killed_for_memory(self) -> bool:
+        """Whether the kernel has ended a process of the run for its memory."""
+        count = self._cgroup.read_oom_kill_count()
+        if count is None:
+            # BenchExec does not read it from version 1 of cgroups.
+            control = Path(self._cgroup.subsystems[self._cgroup.MEMORY], "memory.oom_control")
+            count = int(dict(line.split() for line in control.read_text().splitlines()).get("oom_kill", 0))
+        return bool(count)
 
     def close(self) -> None:
         """Kill what is left in the cgroup and remove it."""
