@@ -87,15 +87,13 @@ def postgresql_socket() -> Iterator[str]:
 
 @pytest.fixture
 def postgresql_url(postgresql_socket: str) -> str:
-    """A new, empty database."""
+    """An empty schema of its own, which is far cheaper than a database of its own."""
     import psycopg
 
     name = f"test_{uuid.uuid4().hex}"
-    with psycopg.connect(
-        host=postgresql_socket, user="tester", dbname="postgres", autocommit=True
-    ) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"')
-    return f"postgresql+psycopg://tester@/{name}?host={postgresql_socket}"
+    with psycopg.connect(host=postgresql_socket, user="tester", dbname="postgres") as connection:
+        connection.execute(f'CREATE SCHEMA "{name}"')
+    return f"postgresql+psycopg://tester@/postgres?host={postgresql_socket}&options=-csearch_path%3D{name}"
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -153,25 +153,22 @@ def test_a_database_that_is_locked_for_a_while_is_waited_for(
 
 
 def test_a_server_that_goes_away_is_an_error_and_its_return_is_noticed(
-    tmp_path: Path, postgresql_url: str
+    tmp_path: Path, postgresql_socket: str
 ) -> None:
     import psycopg
-    from sqlalchemy import make_url
 
-    parsed = make_url(postgresql_url)
-    name = parsed.database
-    with (
-        Store(tmp_path, postgresql_url) as store,
-        psycopg.connect(
-            host=str(parsed.query["host"]), user="tester", dbname="postgres", autocommit=True
-        ) as admin,
-    ):
-        store.add_submission("c", submission())
-        admin.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
-        with pytest.raises(StoreError, match="not currently accepting connections"):
-            store.add_submission("c", submission("other"))
-        admin.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
-        assert store.submission(store.add_submission("c", submission("other")))[0].name == "other"
+    url = f"postgresql+psycopg://tester@/away?host={postgresql_socket}"
+    with psycopg.connect(host=postgresql_socket, user="tester", dbname="postgres", autocommit=True) as admin:
+        admin.execute("CREATE DATABASE away")
+        with Store(tmp_path, url) as store:
+            store.add_submission("c", submission())
+            admin.execute("ALTER DATABASE away ALLOW_CONNECTIONS false")
+            with pytest.raises(StoreError, match="not currently accepting connections"):
+                store.add_submission("c", submission("other"))
+            admin.execute("ALTER DATABASE away ALLOW_CONNECTIONS true")
+            second = store.add_submission("c", submission("other"))
+            assert store.submission(second)[0].name == "other"
+        admin.execute("DROP DATABASE away")
 
 
 def test_opening_a_workspace_follows_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
