@@ -33,7 +33,14 @@ _MAX_FILE_BYTES = 512 * 1024**2
 _MAX_TOTAL_BYTES = 1024**3
 _SKIPPED = {"__pycache__", ".git", ".ipynb_checkpoints", "training_output"}
 _TOML_KEYS = {"team": str, "title": str, "description": str, "links": list, "parameters": int}
-_NAME = re.compile(r"[^\x00-\x1f\x7f/\\]{1,100}")
+_MAX_TOML_BYTES = 64 * 1024
+_MAX_PARAMETERS = 10**15
+# Surrogates stand for bytes that are no UTF-8, which neither a digest nor a database takes.
+_UNFIT = r"\x00-\x1f\x7f-\x9f\ud800-\udfff"
+_NAME = re.compile(rf"[^{_UNFIT}/\\]{{1,100}}")
+_UNFIT_IN_FILE_NAME = re.compile(rf"[{_UNFIT}\\]")
+_UNFIT_IN_LINE = re.compile(rf"[{_UNFIT}]")
+_UNFIT_IN_TEXT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 @dataclass(frozen=True)
@@ -67,15 +74,24 @@ def _walk(folder_fd: int, prefix: str = "", depth: int = 0) -> Iterator[tuple[st
     """Yield relative name and open descriptor of every plain file below a folder, in sorted order."""
     if depth > _MAX_DEPTH:
         raise InvalidSubmission(f"{prefix[:200]}: folders are nested more than {_MAX_DEPTH} deep")
-    for entry in sorted(os.listdir(folder_fd)):
+    try:
+        entries = sorted(os.listdir(folder_fd))
+    except OSError as error:
+        raise InvalidSubmission(f"{prefix or 'the folder'}: cannot be listed: {error.strerror}") from None
+    for entry in entries:
         if entry in _SKIPPED or entry.endswith(".pyc"):
             continue
         name = f"{prefix}{entry}"
-        if any(ord(c) < 32 or ord(c) == 127 for c in entry) or "\\" in entry:
-            raise InvalidSubmission(f"{name!r}: file names may not hold control characters or backslashes")
+        if _UNFIT_IN_FILE_NAME.search(entry):
+            raise InvalidSubmission(
+                f"{name!a}: file names are UTF-8 without control characters and backslashes"
+            )
         mode = os.stat(entry, dir_fd=folder_fd, follow_symlinks=False).st_mode
         if stat.S_ISDIR(mode):
-            child = os.open(entry, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder_fd)
+            try:
+                child = os.open(entry, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder_fd)
+            except OSError as error:
+                raise InvalidSubmission(f"{name}: cannot be opened: {error.strerror}") from None
             try:
                 yield from _walk(child, f"{name}/", depth + 1)
             finally:
@@ -143,29 +159,39 @@ def _copy_all(source: Path, target: Path) -> str:
 def _read_facts(folder: Path) -> dict[str, Any]:
     """Return the checked content of `submission.toml`; an absent file says nothing."""
     path = folder / "submission.toml"
-    if not path.exists():
+    if not path.is_file():
         return {}
+    if path.stat().st_size > _MAX_TOML_BYTES:
+        raise InvalidSubmission(f"submission.toml: larger than the {_MAX_TOML_BYTES // 1024} KiB allowed")
     try:
         facts = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InvalidSubmission(f"submission.toml: {error}") from None
+    except (ValueError, RecursionError) as error:
+        raise InvalidSubmission(f"submission.toml: {str(error)[:200]}") from None
     for key, value in facts.items():
-        kind = _TOML_KEYS.get(key)
-        if kind is None:
-            known = ", ".join(sorted(_TOML_KEYS))
-            raise InvalidSubmission(f"submission.toml: unknown key {key[:60]!r} (known: {known})")
-        if not isinstance(value, kind) or isinstance(value, bool):
-            raise InvalidSubmission(
-                f"submission.toml: {key}: expected {kind.__name__}, found {type(value).__name__}"
-            )
-        if isinstance(value, str) and len(value) > 4000:
-            raise InvalidSubmission(f"submission.toml: {key}: longer than 4000 characters")
+        _check_fact(key, value)
     links = facts.get("links", [])
-    if not all(isinstance(link, str) and re.match(r"https?://\S{1,500}$", link) for link in links):
+    if not all(isinstance(link, str) and re.fullmatch(r"https?://[!-~]{1,500}", link) for link in links):
         raise InvalidSubmission("submission.toml: links: expected a list of http(s) addresses")
-    if facts.get("parameters", 0) < 0:
-        raise InvalidSubmission("submission.toml: parameters: expected a number from 0")
+    if not 0 <= facts.get("parameters", 0) <= _MAX_PARAMETERS:
+        raise InvalidSubmission(f"submission.toml: parameters: expected a number from 0 to {_MAX_PARAMETERS}")
     return {**facts, "links": tuple(links)}
+
+
+def _check_fact(key: str, value: Any) -> None:
+    kind = _TOML_KEYS.get(key)
+    if kind is None:
+        known = ", ".join(sorted(_TOML_KEYS))
+        raise InvalidSubmission(f"submission.toml: unknown key {key[:60]!r} (known: {known})")
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise InvalidSubmission(
+            f"submission.toml: {key}: expected {kind.__name__}, found {type(value).__name__}"
+        )
+    if isinstance(value, str):
+        if len(value) > 4000:
+            raise InvalidSubmission(f"submission.toml: {key}: longer than 4000 characters")
+        unfit = _UNFIT_IN_TEXT if key == "description" else _UNFIT_IN_LINE
+        if unfit.search(value):
+            raise InvalidSubmission(f"submission.toml: {key}: control characters are not taken")
 
 
 def _kind_of(
@@ -241,6 +267,8 @@ def take_in(source: Path, store: Path, elements: Sequence[str], takes_prediction
             # Another command may have taken in the same submission meanwhile.
             with contextlib.suppress(OSError):
                 os.rename(work, target)
+    except OSError as error:
+        raise InfrastructureError(f"cannot copy {name} to {store}: {error.strerror}") from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
     record = Submission(name=name, digest=digest, kind=kind, **facts)
