@@ -192,17 +192,20 @@ def selection_curve(score: ArrayLike, is_signal: ArrayLike, weight: ArrayLike) -
         row = int(np.flatnonzero(~np.isfinite(scores))[0])
         raise ValueError(f"score must be finite, got {scores[row]} in row {row}")
     order = np.argsort(scores)[::-1]
-    falling = scores[order]
-    falling_weights = weights[order]
-    falling_signal = signal[order]
-    block_ends = np.append(np.flatnonzero(falling[1:] != falling[:-1]), falling.size - 1)
-    s = np.cumsum(np.where(falling_signal, falling_weights, 0.0))[block_ends]
-    b = np.cumsum(np.where(falling_signal, 0.0, falling_weights))[block_ends]
-    return SelectionCurve(
-        threshold=np.append(falling[block_ends], -np.inf),
-        signal=np.insert(s, 0, 0.0),
-        background=np.insert(b, 0, 0.0),
-    )
+    n = scores.size
+    threshold, signal_sum, background_sum = np.empty(n + 1), np.zeros(n + 1), np.zeros(n + 1)
+    scores.take(order, out=threshold[:n])
+    threshold[n] = -np.inf
+    falling_signal, falling_weights = signal.take(order), weights.take(order)
+    np.cumsum(falling_weights * falling_signal, out=signal_sum[1:])
+    np.cumsum(falling_weights * ~falling_signal, out=background_sum[1:])
+    # Element i belongs to the selection of the i first events; it counts if the next score is another one.
+    possible = np.empty(n + 1, dtype=np.bool_)
+    possible[0] = True
+    np.not_equal(threshold[1:], threshold[:-1], out=possible[1:])
+    if possible.all():
+        return SelectionCurve(threshold, signal_sum, background_sum)
+    return SelectionCurve(threshold[possible], signal_sum[possible], background_sum[possible])
 
 
 def best_ams(score: ArrayLike, is_signal: ArrayLike, weight: ArrayLike, b_reg: float = 10.0) -> BestSelection:
@@ -338,9 +341,10 @@ def _flags(name: str, values: ArrayLike) -> BoolArray:
     if array.dtype == np.bool_:
         return array
     flags: BoolArray = array == 1
-    # Whatever is not zero must be one; NaN is not zero.
-    if np.count_nonzero(array) != np.count_nonzero(flags):
-        row = int(np.flatnonzero(~(flags | (array == 0)))[0])
+    zeros: BoolArray = array == 0
+    # Counting booleans is cheap; NaN is neither.
+    if np.count_nonzero(flags) + np.count_nonzero(zeros) != array.size:
+        row = int(np.flatnonzero(~(flags | zeros))[0])
         raise ValueError(f"{name} must be 0 or 1, got {array[row]} in row {row}")
     return flags
 

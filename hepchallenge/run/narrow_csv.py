@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 __all__ = ["read_narrow_csv"]
 
-_CHUNK = 1 << 18
+_CHUNK = 1 << 19
 _NEWLINE, _COMMA = ord("\n"), ord(",")
-_MAX_DIGITS = 6
-"""Digits of an id or number: with its separators it must fit into a word of eight characters."""
+_MIN_WIDTH, _MAX_DIGITS = 3, 6
+"""Digits of an id, and of a number: with its separators either must fit into a word of eight characters."""
 
 Positions = NDArray[np.int64]
 Words = NDArray[np.uint64]
@@ -53,31 +53,37 @@ def read_narrow_csv(
     Returns
     -------
     (array of int64, array of one-character text), each of shape (n,), or None
-        None if the file is of any other shape: ids of different or more than six digits, other ids or another
-        order, a number of more than six digits or with a sign, anything but one ASCII character behind the
-        comma in the code table in the third column (no quote, no blank), carriage returns, a last line
-        without its end.
+        None if the file is of any other shape: ids of different length or not of three to six digits, other
+        ids or another order, a number of more than six digits or with a sign, anything but one ASCII
+        character behind the comma in the code table in the third column (no quote, no blank), carriage
+        returns, a last line without its end.
     """
     start = len(header) + 1
-    if not content.startswith(header + b"\n") or not content.endswith(b"\n") or start < 8:
+    if not content.startswith(header + b"\n") or not content.endswith(b"\n") or start < 9:
         return None
     expected = _expected_beginnings(test_ids)
     if expected is None:
         return None
     width, beginnings = expected
-    chunks = [_Chunk(content, *bounds) for bounds in _bounds(content, start)]
+    text = np.frombuffer(content, np.uint8)
+    # The sixteen characters from any position on, as one item; nothing is copied until it is taken.
+    windows: NDArray[np.void] = np.ndarray((len(content) - 15,), "V16", buffer=content, strides=(1,))
+    bounds = list(_bounds(content, start))
     number, letter = np.empty(len(test_ids), np.int64), np.empty(len(test_ids), np.uint32)
-    with ThreadPoolExecutor(min(len(os.sched_getaffinity(0)), len(chunks), 4)) as pool:
-        counts = list(pool.map(_Chunk.find_lines, chunks))
-        if sum(counts) != len(test_ids):
+    with ThreadPoolExecutor(min(len(os.sched_getaffinity(0)), len(bounds), 4)) as pool:
+        ends = list(pool.map(lambda bound: _line_ends(text, *bound), bounds))
+        last_rows = np.cumsum([len(found) for found in ends])
+        if last_rows[-1] != len(test_ids):
             return None
-        ends = np.cumsum(counts)
 
         def convert(index: int) -> bool:
-            rows = slice(ends[index] - counts[index], ends[index])
-            return chunks[index].convert(width, beginnings[rows], number[rows], letter[rows])
+            rows = slice(last_rows[index] - len(ends[index]), last_rows[index])
+            first_feed = bounds[index][0] - 1
+            return _convert(
+                windows, first_feed, ends[index], width, beginnings[rows], number[rows], letter[rows]
+            )
 
-        if not all(pool.map(convert, range(len(chunks)))):
+        if not all(pool.map(convert, range(len(bounds)))):
             return None
     return number, letter.view("U1")
 
@@ -90,95 +96,82 @@ def _bounds(content: bytes, start: int) -> Iterator[tuple[int, int]]:
         start = stop
 
 
-class _Chunk:
-    """Whole lines of the file, seen as characters and as aligned words of eight."""
+def _line_ends(text: NDArray[np.uint8], start: int, stop: int) -> Positions:
+    """Return the positions of the line feeds."""
+    feeds = np.zeros((stop - start + 7) & ~7, np.bool_)
+    np.equal(text[start:stop], _NEWLINE, out=feeds[: stop - start])
+    # Far fewer words than characters have to be looked at, as long as no word holds two line feeds:
+    # a word with the value 1 in byte j only, times this constant, has j in its highest byte.
+    by_word = feeds.view(np.uint64)
+    index = np.flatnonzero(by_word != 0)
+    if np.count_nonzero(feeds) != len(index):
+        return np.flatnonzero(feeds) + start
+    byte = by_word[index]
+    byte *= np.uint64(0x0001020304050607)
+    byte >>= np.uint64(56)
+    index <<= 3
+    index += byte.view(np.int64)
+    index += start
+    return index
 
-    def __init__(self, content: bytes, start: int, stop: int) -> None:
-        # Eight characters before the first line are read too, and up to a word behind the last one.
-        base = (start - 8) & ~7
-        end = (stop + 15) & ~7
-        if end > len(content):
-            content, base_in = content[base:].ljust(end - base, b"\0"), 0
-        else:
-            base_in = base
-        self.words: Words = np.frombuffer(content, np.uint64, (end - base) // 8, base_in)
-        self.start = start - base
-        self.stop = stop - base
-        self.line_ends: Positions = np.empty(0, np.int64)
 
-    def find_lines(self) -> int:
-        """Find the line feeds that end the lines; return how many there are."""
-        characters = self.words.view(np.uint8)
-        feeds = np.zeros(characters.size, np.bool_)
-        np.equal(characters[self.start : self.stop], _NEWLINE, out=feeds[self.start : self.stop])
-        # Far fewer words than characters have to be looked at, as long as no word holds two line feeds:
-        # a word with the value 1 in byte j only, times this constant, has j in its highest byte.
-        by_word = feeds.view(np.uint64)
-        index = np.flatnonzero(by_word != 0)
-        single = by_word[index]
-        if (single & (single - np.uint64(1))).any():
-            self.line_ends = np.flatnonzero(feeds)
-        else:
-            byte = (single * np.uint64(0x0001020304050607)) >> np.uint64(56)
-            self.line_ends = index * 8 + byte.view(np.int64)
-        return len(self.line_ends)
-
-    def _load(self, position: Positions) -> Words:
-        """Read eight characters from each position on, as the two aligned words that they lie in."""
-        index = position >> 3
-        shift = ((position & 7) << 3).view(np.uint64)
-        loaded: Words = self.words.take(index) >> shift
-        # A shift by all 64 bits gives zero.
-        loaded |= self.words.take(index + 1) << (np.uint64(64) - shift)
-        return loaded
-
-    def convert(
-        self, width: int, beginnings: Words, number: NDArray[np.int64], letter: NDArray[np.uint32]
-    ) -> bool:
-        """Compare the ids and fill the other columns; return whether every line has the expected shape."""
-        ends = self.line_ends
-        before = np.empty_like(ends)
-        before[0] = self.start - 1
-        before[1:] = ends[:-1]
-        digits = ends - before
-        digits -= width + 4
-        if digits.min() < 1 or digits.max() > _MAX_DIGITS:
-            return False
-        # The line feed before the line, the id and its comma.
-        found = self._load(before)
-        found <<= np.uint64(8 * (_MAX_DIGITS - width))
-        if not np.array_equal(found, beginnings):
-            return False
-        # Up to six digits, the second comma and the letter.
-        tail = self._load(ends - 8)
-        behind = tail >> np.uint64(48)
-        behind ^= np.uint64(_COMMA)
-        if int(np.bitwise_or.reduce(behind)) & 0xFF:
-            return False
-        letter[:] = behind >> np.uint64(8)
-        # Nothing that needs unquoting or trimming: quotes, blanks and the comma come first in the table.
-        if letter.min() <= _COMMA or letter.max() >= 127:
-            return False
-        value = tail << np.uint64(16)
-        value ^= _ASCII_ZEROS
-        value &= _HIGHEST_BYTES.take(digits)
-        test = value + _SIXES
-        test |= value
-        if int(np.bitwise_or.reduce(test)) & _HIGH_NIBBLES:
-            return False
-        # Neighbouring digits are joined to pairs, then the four pairs to one number in the upper half.
-        pairs = value >> np.uint64(8)
-        value *= np.uint64(10)
-        pairs += value
-        value = pairs & _PAIRS
-        value *= np.uint64(0x000F424000000064)
-        pairs >>= np.uint64(16)
-        pairs &= _PAIRS
-        pairs *= np.uint64(0x0000271000000001)
-        pairs += value
-        pairs >>= np.uint64(32)
-        number[:] = pairs
-        return True
+def _convert(
+    windows: NDArray[np.void],
+    first_feed: int,
+    ends: Positions,
+    width: int,
+    beginnings: Words,
+    number: NDArray[np.int64],
+    letter: NDArray[np.uint32],
+) -> bool:
+    """Compare the ids and fill the other columns; return whether every line has the expected shape."""
+    digits = np.empty_like(ends)
+    digits[0] = ends[0] - first_feed
+    np.subtract(ends[1:], ends[:-1], out=digits[1:])
+    digits -= width + 4
+    if digits.min() < 1 or digits.max() > _MAX_DIGITS:
+        return False
+    # The sixteen characters before each line feed hold the whole line and the line feed before it.
+    window = windows[ends - 16].view(np.uint64).reshape(-1, 2)
+    head, tail = window[:, 0], window[:, 1]
+    # The line feed before the line, the id and its comma: as many bytes into the window as digits are short.
+    shift = (_MAX_DIGITS - width + _MAX_DIGITS - digits).view(np.uint64) << np.uint64(3)
+    found = head >> shift
+    # A shift by all 64 bits gives zero.
+    found |= tail << (np.uint64(64) - shift)
+    found <<= np.uint64(8 * (_MAX_DIGITS - width))
+    if not np.array_equal(found, beginnings):
+        return False
+    # Up to six digits, the second comma and the letter.
+    behind = tail >> np.uint64(48)
+    behind ^= np.uint64(_COMMA)
+    if int(np.bitwise_or.reduce(behind)) & 0xFF:
+        return False
+    behind >>= np.uint64(8)
+    letter[:] = behind
+    # Nothing that needs unquoting or trimming: quotes, blanks and the comma come first in the table.
+    if letter.min() <= _COMMA or letter.max() >= 127:
+        return False
+    value = tail << np.uint64(16)
+    value ^= _ASCII_ZEROS
+    value &= _HIGHEST_BYTES.take(digits)
+    test = value + _SIXES
+    test |= value
+    if int(np.bitwise_or.reduce(test)) & _HIGH_NIBBLES:
+        return False
+    # Neighbouring digits are joined to pairs, then the pairs to one number in the upper half.
+    np.right_shift(value, np.uint64(8), out=test)
+    value *= np.uint64(10)
+    test += value
+    np.bitwise_and(test, _PAIRS, out=value)
+    value *= np.uint64(0x000F424000000064)
+    test >>= np.uint64(16)
+    test &= _PAIRS
+    test *= np.uint64(0x0000271000000001)
+    test += value
+    test >>= np.uint64(32)
+    number[:] = test
+    return True
 
 
 _last: tuple[NDArray[np.int64], tuple[int, Words] | None] | None = None
@@ -195,7 +188,7 @@ def _expected_beginnings(test_ids: NDArray[np.int64]) -> tuple[int, Words] | Non
         return last[1]
     width = len(str(int(test_ids.max())))
     answer = None
-    if width <= _MAX_DIGITS and len(str(int(test_ids.min()))) == width and test_ids.min() >= 0:
+    if _MIN_WIDTH <= width <= _MAX_DIGITS and len(str(int(test_ids.min()))) == width and test_ids.min() >= 0:
         # Built from the last character backwards, each pushing the later ones to higher bytes.
         word = np.full(len(test_ids), _COMMA, np.uint64)
         rest = test_ids.copy()
