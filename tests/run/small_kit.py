@@ -122,7 +122,7 @@ class Classifier:
         return np.full(len(X), self.mean)
 """
 
-MARKS = {"train.csv": 123456.5, "test.csv": 987654.125}
+MARKS = {"train.csv": 123456 + 1 / 2, "test.csv": 987654 + 1 / 8}
 """Labels are these and small fractions more: found anywhere, they cannot be anything else."""
 
 
