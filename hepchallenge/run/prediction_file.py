@@ -94,7 +94,7 @@ def read_prediction_file(
     suffix = next((s for s in sorted(SUFFIXES, key=len, reverse=True) if file.name.endswith(s)), None)
     if suffix is None:
         raise InvalidSubmission(f"{file.name!r}: expected a file name ending with {', '.join(SUFFIXES)}")
-    cap = _BYTES_OF_HEADER + _BYTES_PER_CELL * len(columns) * len(ids)
+    cap = _cap(columns, len(ids))
     content = _read_regular(file, cap)
     if suffix == ".csv.gz":
         content = _gunzip(file.name, content, cap)
@@ -122,6 +122,11 @@ def _checked_request(
             f"test ids must be a one-dimensional integer array, got {ids.dtype} of shape {ids.shape}"
         )
     return ids.astype(np.int64, copy=False)
+
+
+def _cap(columns: Mapping[str, str], n_rows: int) -> int:
+    """Return the most bytes that a file for so many rows may have, packed or unpacked."""
+    return _BYTES_OF_HEADER + _BYTES_PER_CELL * len(columns) * n_rows
 
 
 # ---- bytes -------------------------------------------------------------------------------------------
@@ -224,6 +229,7 @@ class _Table:
         self.columns = columns
         self.id_column = id_column
         self.n_rows = n_rows
+        self.cap = _cap(columns, n_rows)
 
     def check_names(self, found: list[str]) -> None:
         """Refuse missing, unexpected and repeated columns."""
@@ -363,6 +369,11 @@ class _Parquet(_Table):
             schema = file.schema_arrow
             self.check_names(list(schema.names))
             self.check_length(file.metadata.num_rows)
+            unpacked = sum(
+                file.metadata.row_group(i).total_byte_size for i in range(file.metadata.num_row_groups)
+            )
+            if unpacked > self.cap:
+                raise InvalidSubmission(f"{self.name}: unpacks to more than {self.cap} bytes")
             for column, kind in self.columns.items():
                 self._check_type(column, kind, schema.field(column).type)
             table = file.read()

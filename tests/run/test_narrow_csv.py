@@ -33,7 +33,7 @@ def test_every_line_is_read_wherever_chunks_are_cut(
     assert found[1].tolist() == letters
 
 
-IDS = np.arange(100, 120)
+IDS = np.arange(350100, 350120)
 LINES = content(IDS, np.arange(20) * 1000, ["s"] * 20)
 
 

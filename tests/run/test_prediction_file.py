@@ -206,6 +206,14 @@ def test_decompression_bombs_are_refused(tmp_path: Path, name: str) -> None:
         read(file)
 
 
+def test_parquet_bomb_is_refused(tmp_path: Path) -> None:
+    table = pa.table({"EventId": IDS, "RankOrder": IDS, "Class": ["s", "b", "b", "s" * 10_000_000]})
+    pa_parquet.write_table(table, tmp_path / "s.parquet", compression="zstd")
+    assert (tmp_path / "s.parquet").stat().st_size < 50_000
+    with pytest.raises(InvalidSubmission, match="unpacks to more than"):
+        read(tmp_path / "s.parquet")
+
+
 def test_damaged_archives_are_refused(tmp_path: Path) -> None:
     for name in ("s.csv.gz", "s.csv.zip"):
         file = write(tmp_path, GOOD, name)
