@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sys
 
 import click
 
@@ -31,7 +33,8 @@ def command(
     from hepchallenge.cli.progress import ShownProgress
     from hepchallenge.pipeline import rescore
 
-    with ShownProgress() as progress:
+    # What a kit or a library prints while it is imported must not mix with the answer.
+    with contextlib.redirect_stdout(sys.stderr), ShownProgress() as progress:
         document = rescore(
             challenge, data=data, workspace=workspace, data_label=data_label, progress=progress
         )

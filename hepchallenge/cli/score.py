@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sys
 
 import click
 
@@ -96,7 +98,8 @@ def command(
         "predict_cpu": predict_cpu,
         "memory_bytes": memory,
     }
-    with ShownProgress() as progress:
+    # What a kit or a library prints while it is imported must not mix with the answer.
+    with contextlib.redirect_stdout(sys.stderr), ShownProgress() as progress:
         document = score(
             challenge,
             submissions,

@@ -1,0 +1,114 @@
+"""The command is killed at many random moments; the next one goes on, and nothing is lost or doubled."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+from small_kit import GOOD, write_submission
+
+KILLS = 16
+
+Command = Callable[..., subprocess.Popen[str]]
+
+
+def _submissions(kit: Path) -> list[Path]:
+    slow = GOOD.replace("self.mean =", "__import__('time').sleep(0.2); self.mean =")
+    return [write_submission(kit / "submissions" / f"slow {n}", f"{slow}\n# {n}") for n in range(3)]
+
+
+def _rows(workspace: Path, table: str) -> set[tuple[Any, ...]]:
+    file = workspace / "hepchallenge.sqlite"
+    if not file.exists():
+        return set()
+    with sqlite3.connect(f"file:{file}?mode=ro", uri=True) as database:
+        try:
+            return set(database.execute(f"SELECT * FROM {table}").fetchall())
+        except sqlite3.OperationalError:
+            return set()  # Killed before its tables were made.
+
+
+def _scores(out: str) -> dict[str, Any]:
+    return {entry["name"]: entry["scores"] for entry in json.loads(out)["submissions"]}
+
+
+def _wait_until_gone(processes: list[psutil.Process]) -> None:
+    _, alive = psutil.wait_procs(processes, timeout=60)
+    assert alive == [], "processes outlive a killed command"
+
+
+def test_a_command_killed_at_random_moments_goes_on_where_it_was(
+    kit: Path, command: Command, tmp_path: Path
+) -> None:
+    words = (kit, *_submissions(kit), "--json")
+    start = time.monotonic()
+    undisturbed, err = command(*words, workspace="undisturbed").communicate(timeout=300)
+    took = time.monotonic() - start
+    expected = _scores(undisturbed)
+    assert {frozenset(scores) for scores in expected.values()} == {frozenset({"distance"})}, err
+
+    rng = random.Random(20140512)
+    workspace = tmp_path / "workspace"
+    recorded: dict[str, set[tuple[Any, ...]]] = {table: set() for table in ("runs", "folds", "scorings")}
+    for _ in range(KILLS):
+        process = command(*words)
+        try:
+            # Importing takes most of the time, and there is little to break in it.
+            process.wait(took * rng.uniform(0.3, 1.0))
+        except subprocess.TimeoutExpired:
+            below = psutil.Process(process.pid).children(recursive=True)
+            os.kill(process.pid, signal.SIGKILL)
+            process.communicate()
+            _wait_until_gone(below)
+        else:
+            process.communicate()
+        for table, before in recorded.items():
+            now = _rows(workspace, table)
+            assert before <= now, f"{table} lost rows"
+            recorded[table] = now
+
+    process = command(*words)
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    assert _scores(out) == expected
+    assert (len(_rows(workspace, "runs")), len(_rows(workspace, "folds"))) == (3, 9)
+    assert len(_rows(workspace, "infrastructure_failures")) == 0
+
+
+def test_an_interrupted_command_ends_its_folds_and_blames_nobody(
+    kit: Path, command: Command, tmp_path: Path
+) -> None:
+    endless = write_submission(
+        kit / "submissions" / "endless", GOOD.replace("self.mean", "while True: self.mean")
+    )
+    process = command(kit, endless, "--json")
+    deadline = time.monotonic() + 120
+    while not (below := _running_folds(process.pid)):
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=120)
+    assert (process.returncode, out) == (130, ""), err
+    _wait_until_gone(below)
+    assert _rows(tmp_path / "workspace", "folds") == set()
+
+
+def _running_folds(pid: int) -> list[psutil.Process]:
+    """Return the processes below a command once one of them has used a second of CPU in its fold."""
+    try:
+        below = psutil.Process(pid).children(recursive=True)
+        # Command, warm interpreter, warden, first process, fold.
+        busy = [p for p in below if len(p.parents()) >= len(psutil.Process(pid).parents()) + 4]
+        return below if any(sum(p.cpu_times()[:2]) > 0.3 for p in busy) else []
+    except psutil.Error:
+        return []
