@@ -18,12 +18,13 @@ import os
 import pickle
 import struct
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from hepchallenge.exceptions import InfrastructureError, OrganiserError
 
-__all__ = ["dump_object", "load_bundle", "write_bundle"]
+__all__ = ["dump_object", "dump_whole", "load_bundle", "write_bundle"]
 
 _MAGIC = b"HEPBNDL1"
 _ALIGN = 64
@@ -33,10 +34,29 @@ def _aligned(offset: int) -> int:
     return -(-offset // _ALIGN) * _ALIGN
 
 
+_NO_NAME = (pickle.PicklingError, AttributeError, TypeError)
+"""What pickle raises for classes that it cannot find by name, such as those defined in `problem.py`."""
+
+
+def _dump_by_value(value: object, callback: Callable[[pickle.PickleBuffer], object] | None) -> bytes:
+    import cloudpickle
+
+    data: bytes = cloudpickle.dumps(value, protocol=5, buffer_callback=callback)
+    return data
+
+
+def dump_whole(value: object) -> bytes:
+    """Return one pickle of an object; classes that were defined in `problem.py` go by value."""
+    try:
+        return pickle.dumps(value, protocol=5)
+    except _NO_NAME:
+        return _dump_by_value(value, None)
+
+
 def dump_object(value: object) -> tuple[bytes, list[memoryview]]:
     """Return the pickle of an object and its contiguous out-of-band buffers.
 
-    Classes that were defined in `problem.py` cannot be pickled by name; they go by value (cloudpickle).
+    Classes that were defined in `problem.py` go by value (cloudpickle).
 
     Raises
     ------
@@ -46,12 +66,10 @@ def dump_object(value: object) -> tuple[bytes, list[memoryview]]:
     buffers: list[pickle.PickleBuffer] = []
     try:
         head = pickle.dumps(value, protocol=5, buffer_callback=buffers.append)
-    except (pickle.PicklingError, AttributeError, TypeError):
-        import cloudpickle
-
+    except _NO_NAME:
         buffers.clear()
         try:
-            head = cloudpickle.dumps(value, protocol=5, buffer_callback=buffers.append)
+            head = _dump_by_value(value, buffers.append)
         except Exception as error:
             raise OrganiserError(
                 f"inputs of type {type(value).__name__} cannot be handed to a submission: {error}"

@@ -491,14 +491,16 @@ def score(
                 jobs=jobs or len(os.sched_getaffinity(0)),
                 seed=seed,
                 warm_modules=warm_modules(s for s in sources if s.is_dir()),
+                test_mode=quick,
             )
         )
         from hepchallenge.scorer.scorer import Scorer
-        from hepchallenge.stage.stage import stage
+        from hepchallenge.stage.stage import ramp_test_mode, stage
         from hepchallenge.store import open_workspace
 
         store = stack.enter_context(open_workspace(workspace))
-        loaded = load_challenge(folder.folder)
+        with ramp_test_mode(quick):
+            loaded = load_challenge(folder.folder)
         works = _take_in_all(loaded, sources, store)
         path, info = _data_for(loaded, data)
         staged = stage(loaded, path, info, store.workspace / "inputs", quick=quick, data_label=data_label)
@@ -591,14 +593,18 @@ def rescore(
     loaded = load_challenge(challenge)
     with open_workspace(workspace, must_exist=True) as store:
         path, info = _data_for(loaded, data)
-        staged = stage(loaded, path, info, store.workspace / "inputs", data_label=data_label)
+        inputs = store.workspace / "inputs"
+        staged = stage(loaded, path, info, inputs, data_label=data_label)
         scorers: dict[bool, Scorer] = {}
         entries = []
         for recorded in store.entries(loaded.name, data_digest=staged.data.digest):
             quick = recorded.run_key.quick
             if quick not in scorers:
-                shown = replace(staged.truth, folds=staged.truth.folds[:1]) if quick else staged.truth
-                scorers[quick] = Scorer(loaded, shown)
+                # A quick run may have read fewer rows.
+                shown = (
+                    stage(loaded, path, info, inputs, quick=True, data_label=data_label) if quick else staged
+                )
+                scorers[quick] = Scorer(loaded, shown.truth)
             entries.append(_rescore_one(store, scorers[quick], recorded))
             heard.submission_done(entries[-1])
     if not entries:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import pickle
 import queue
 import shutil
 import signal
@@ -27,6 +26,7 @@ from typing import Any
 import numpy as np
 import psutil
 
+from hepchallenge.bundle import dump_whole
 from hepchallenge.exceptions import InfrastructureError, InvalidSubmission
 from hepchallenge.records import Limits, PhaseUsage, Verdict
 from hepchallenge.run import reexec
@@ -315,6 +315,8 @@ class Runner:
         Also the hash seed of the interpreter, so that equal runs are equal.
     warm_modules
         Installed modules that submissions will import.
+    test_mode
+        Whether `RAMP_TEST_MODE=1` is set inside, as `ramp-test --quick-test` does.
     """
 
     def __init__(
@@ -327,6 +329,7 @@ class Runner:
         jobs: int,
         seed: int,
         warm_modules: Sequence[str] = (),
+        test_mode: bool = False,
     ) -> None:
         self.isolation = isolation
         self.accounting = accounting
@@ -334,6 +337,7 @@ class Runner:
         self.jobs = jobs
         self._folder = challenge_folder.resolve()
         self._modules = list(warm_modules)
+        self._test_mode = test_mode
         self._seed = seed
         _sweep_scratch()
         self._scratch = Path(tempfile.mkdtemp(prefix=f"{_SCRATCH_PREFIX}{os.getpid()}-")).resolve()
@@ -359,6 +363,8 @@ class Runner:
         scratch = "/tmp" if self.isolation is Isolation.NAMESPACES else str(self._scratch)
         # Nothing else of this process's environment is passed on, no PYTHON* variable in particular.
         own = {"HOME": scratch, "TMPDIR": scratch, "MPLCONFIGDIR": scratch}
+        if self._test_mode:
+            own["RAMP_TEST_MODE"] = "1"
         return environment | own | {"PYTHONHASHSEED": str(self._seed % 2**32), "PYTHONUNBUFFERED": "1"}
 
     def _start_zygote(self) -> None:
@@ -550,7 +556,7 @@ class Runner:
         result = FoldResult(verdict=Verdict.SCORED)
         try:
             self._expect(channel, Kind.READY, _START_SECONDS, "start", link, watch)
-            labels = pickle.dumps((job.labels, job.train_is, job.valid_is), protocol=5)
+            labels = dump_whole((job.labels, job.train_is, job.valid_is))
             self._phase(result, "fit", watch, lambda: self._fit(channel, labels, link, watch))
             self._phase(result, "predict", watch, lambda: self._predict(job, channel, link, watch, result))
         except _Ended as end:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, chdir, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from hepchallenge.exceptions import ContractError, HepChallengeError, OrganiserE
 from hepchallenge.records import DataInfo
 from hepchallenge.stage.labels import MASKABLE, is_maskable
 
-__all__ = ["Staged", "Truth", "stage"]
+__all__ = ["Staged", "Truth", "ramp_test_mode", "stage"]
 
 
 @dataclass(frozen=True)
@@ -80,19 +80,28 @@ def _files_digest(folder: Path) -> str | None:
 
 
 @contextmanager
-def _as_ramp_does(challenge: Challenge, quick: bool) -> Iterator[None]:
-    """Run a kit's data functions with the working folder and the variable that ramp-test gives them."""
-    before, folder = os.environ.get("RAMP_TEST_MODE"), Path.cwd()
+def ramp_test_mode(quick: bool) -> Iterator[None]:
+    """Set the variable by which kits know of `ramp-test --quick-test`, or make sure that it is not set.
+
+    A kit may read less data then; so it must not come from the environment behind a record's back.
+    """
+    before = os.environ.pop("RAMP_TEST_MODE", None)
     if quick:
         os.environ["RAMP_TEST_MODE"] = "1"
     try:
-        if not challenge.builtin:
-            os.chdir(challenge.folder)
         yield
     finally:
-        os.chdir(folder)
-        if quick and before is None:
-            del os.environ["RAMP_TEST_MODE"]
+        os.environ.pop("RAMP_TEST_MODE", None)
+        if before is not None:
+            os.environ["RAMP_TEST_MODE"] = before
+
+
+@contextmanager
+def _as_ramp_does(challenge: Challenge, quick: bool) -> Iterator[None]:
+    """Run a kit's data functions with the working folder and the variable that ramp-test gives them."""
+    folder: AbstractContextManager[None] = nullcontext() if challenge.builtin else chdir(challenge.folder)
+    with ramp_test_mode(quick), folder:
+        yield
 
 
 def _call(challenge: Challenge, name: str, *args: Any, **kwargs: Any) -> Any:

@@ -54,9 +54,10 @@ def _scores(file: Path, prefix: str = "") -> Scores:
     return scores
 
 
-def ramp_result(folder: Path, data_label: str | None = None) -> RampResult:
+def ramp_result(folder: Path, data_label: str | None = None, quick: bool = False) -> RampResult:
     """Run `ramp-test` on the starting kit and read the files that it writes."""
-    printed = run_ramp_test(folder, *(["--data-label", data_label] if data_label else []))
+    options = ["--data-label", data_label] if data_label else []
+    printed = run_ramp_test(folder, *options, *(["--quick-test"] if quick else []))
     output = folder / "submissions" / "starting_kit" / "training_output" / (data_label or "")
     folds = [_scores(file) for file in sorted(output.glob("fold_*/scores.csv"))]
     return RampResult(folds, _scores(output / "bagged_scores.csv", "bagged_"), _means(printed))
