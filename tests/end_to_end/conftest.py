@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,22 +30,22 @@ def _own_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def command(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
-    """Start `hepchallenge score` with a workspace in `tmp_path`."""
+def command(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Start `hepchallenge score` with a workspace in `tmp_path`; what still runs afterwards is killed."""
+    started: list[subprocess.Popen[str]] = []
 
     def start(*words: object, workspace: str = "workspace", **options: Any) -> subprocess.Popen[str]:
         line = [sys.executable, "-m", "hepchallenge", "score", *map(str, words), "--workspace", workspace]
-        return subprocess.Popen(
-            line,
-            cwd=tmp_path,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "PYTHONWARNINGS": "default"},
-            **options,
+        process = subprocess.Popen(
+            line, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
         )
+        started.append(process)
+        return process
 
-    return start
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
 
 
 @pytest.fixture
