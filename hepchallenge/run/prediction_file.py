@@ -72,8 +72,8 @@ def read_prediction_file(
     Returns
     -------
     dict of str to array, shape (n,)
-        One array per column, the id column among them, in the order of `test_ids`. Dtypes are int64,
-        float64 (all finite) and fixed-width unicode.
+        One array per column, the id column among them, in the order of `test_ids` (whose own array it may
+        be). Dtypes are int64, float64 (all finite) and fixed-width unicode.
 
     Raises
     ------
@@ -212,7 +212,7 @@ def _shortcut(
     if names[0] != id_column or list(columns.values()) != ["int64", "int64", "string"]:
         return None
     found = read_narrow_csv(content, ",".join(names).encode(), ids)
-    return None if found is None else {names[0]: ids.copy(), names[1]: found[0], names[2]: found[1]}
+    return None if found is None else {names[0]: ids, names[1]: found[0], names[2]: found[1]}
 
 
 # ---- tables ------------------------------------------------------------------------------------------
