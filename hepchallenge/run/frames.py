@@ -32,7 +32,7 @@ _MAX_HEADER = 64 * 1024
 _MAX_TEXT = 256 * 1024
 _CHUNK = 1 << 20
 _MAX_NDIM = 8
-_DTYPE = re.compile(r"[<>|=]?(b1|[iu][1248]|f[248]|U[0-9]{1,4})")
+_DTYPE = re.compile(r"[<>|=]?(b1|[iu][1248]|f[248]|U[1-9][0-9]{0,3})")
 
 
 class Kind(IntEnum):
@@ -202,8 +202,16 @@ def array_of(frame: Frame) -> np.ndarray:
         If dtype, shape and payload do not fit together.
     """
     dtype, shape = _announced_array(frame.header, len(frame.payload))
-    # Booleans other than 0 and 1 would make numpy misbehave later on.
-    if dtype.kind == "b":
-        flags: np.ndarray = np.frombuffer(frame.payload, dtype=np.uint8).reshape(shape) != 0
-        return flags
-    return np.frombuffer(frame.payload, dtype=dtype).reshape(shape)
+    # Booleans other than 0 and 1 and text outside Unicode would make numpy misbehave later on.
+    if dtype.kind == "U":
+        codes = np.frombuffer(frame.payload, dtype=np.dtype("u4").newbyteorder(dtype.byteorder))
+        if ((codes > 0x10FFFF) | ((codes >= 0xD800) & (codes < 0xE000))).any():
+            raise FrameError("prediction of text that is not Unicode")
+    try:
+        if dtype.kind == "b":
+            flags = np.frombuffer(frame.payload, dtype=np.uint8).reshape(shape)
+            return np.asarray(flags != 0)
+        return np.frombuffer(frame.payload, dtype=dtype).reshape(shape)
+    except ValueError as error:
+        # An empty array of a shape that numpy cannot count.
+        raise FrameError(f"prediction of shape {str(shape)[:80]}: {error}") from None
