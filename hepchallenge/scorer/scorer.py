@@ -20,7 +20,7 @@ from rampwf.prediction_types.multiclass import _multiclass_init
 
 from hepchallenge._version import __version__
 from hepchallenge.contract import Challenge
-from hepchallenge.exceptions import InvalidSubmission
+from hepchallenge.exceptions import InvalidSubmission, OrganiserError
 from hepchallenge.records import Scores, Scoring, Verdict
 from hepchallenge.stage.stage import Truth
 
@@ -66,7 +66,7 @@ class Scorer:
         """Return the ground truth of all training or test rows as a `Predictions`, made once."""
         if which not in self._whole:
             labels = self._truth.y_train if which == "train" else self._truth.y_test
-            self._whole[which] = self._predictions(y_true=labels)
+            self._whole[which] = self._true(labels)
         return self._whole[which]
 
     def _truth_rows(self, which: str, rows: np.ndarray) -> Any:
@@ -80,7 +80,16 @@ class Scorer:
             part.y_pred = part.y_pred[rows]
             return part
         labels = self._truth.y_train if which == "train" else self._truth.y_test
-        return self._predictions(y_true=labels, fold_is=rows)
+        return self._true(labels, rows)
+
+    def _true(self, labels: Any, rows: np.ndarray | None = None) -> Any:
+        try:
+            return self._predictions(y_true=labels, fold_is=rows)
+        except Exception as error:
+            # Told to the organiser, who may see labels; no submission is at fault.
+            raise OrganiserError(
+                f"Predictions of problem.py do not take its labels: {type(error).__name__}: {error}"
+            ) from error
 
     def _make(self, array: np.ndarray, rows: np.ndarray | None = None) -> Any:
         try:

@@ -12,7 +12,7 @@ import rampwf as rw
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hepchallenge.exceptions import InvalidSubmission
+from hepchallenge.exceptions import InvalidSubmission, OrganiserError
 from hepchallenge.records import Verdict
 from hepchallenge.scorer.scorer import Scorer
 from hepchallenge.stage.stage import Truth
@@ -173,6 +173,16 @@ def test_a_metric_that_changes_the_truth_spoils_no_other_fold_and_no_bag() -> No
         assert set(fold["two"].values()) == {2.0}
     bags = [scoring.scores[name][f"bagged_{part}"] for name in ("one", "two") for part in ("valid", "test")]
     assert bags == [1.0] * 4
+
+
+@pytest.mark.parametrize("where", ["y_train", "y_test"])
+def test_labels_that_the_challenge_does_not_know_are_the_organisers_fault(where: str) -> None:
+    classes = rw.prediction_types.make_multiclass(label_names=["a", "b"])
+    truth = {"y_train": ["a"] * 6, "y_test": ["b"] * 4, where: np.array(["a", "z", "b", "a", "a", "b"])}
+    arrays = {"train": np.full((6, 2), 0.5), "test": np.full((4, 2), 0.5)}
+    judge = scorer(predictions=classes, **{name: np.array(labels) for name, labels in truth.items()})
+    with pytest.raises(OrganiserError, match=r"do not take its labels: ValueError: 'z' is not in list"):
+        judge.score_run([arrays, arrays], "code")
 
 
 def test_the_version_follows_challenge_and_metrics() -> None:
