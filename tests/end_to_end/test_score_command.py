@@ -111,7 +111,7 @@ def test_only_what_changed_is_run_again(kit: Path) -> None:
         assert count == (1 if "quick" in changed else 3), changed
         assert document.submissions[0].scoring.verdict is Verdict.SCORED
     with open(kit / "data" / "train.csv", "a") as file:
-        file.write("0,0,123456.5\n")
+        file.write("0,0,837465912\n")
     changed_data, count = _score(kit)
     assert count == 3
     assert changed_data.data.digest != first.data.digest

@@ -122,8 +122,9 @@ class Classifier:
         return np.full(len(X), self.mean)
 """
 
-MARKS = {"train.csv": 123456 + 1 / 2, "test.csv": 987654 + 1 / 8}
-"""Labels are these and small fractions more: found anywhere, they cannot be anything else."""
+MARKS = {"train.csv": 837465912 + 1 / 2, "test.csv": 918273645 + 1 / 8}
+"""Labels are these and small fractions more: found anywhere, they cannot be anything else. Sums,
+so that not even this file holds them as text."""
 
 
 def write_kit(folder: Path, problem: str = PROBLEM) -> Path:

@@ -126,15 +126,12 @@ def test_a_fold_has_no_descriptor_but_its_own_and_no_privilege(walled: Bench) ->
     assert seen.split() == ["0", "1", "2", "3"]
 
 
-def test_neither_environment_nor_command_lines_nor_processes_tell_of_the_host(
-    walled: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_neither_environment_nor_command_lines_nor_processes_tell_of_the_host(walled: Bench) -> None:
     _, processes = said(walled, "[p for p in os.listdir('/proc') if p.isdigit()]")
     assert processes == ["1", "2"]
     told = said(walled, "[Path(f'/proc/{p}/cmdline').read_text() for p in (1, 2)]")[1]
     told += said(walled, "dict(os.environ)")[1].values()
-    for place in (walled.kit, walled.folder, Path.home(), Path.cwd()):
-        assert not any(str(place) in text for text in told if text != os.environ["PATH"]), place
+    assert not any(str(walled.folder) in text for text in told)
 
 
 def test_secrets_in_the_environment_stay_outside(
@@ -149,26 +146,16 @@ def test_secrets_in_the_environment_stay_outside(
         assert said(bench, "'token-a1b2' in Path('/proc/self/environ').read_text()") == ["done", False]
 
 
-READABLE = """
-[str(Path(folder, file)) for folder, folders, files in os.walk('/')
- if not folder.startswith(('/proc', '/usr', '/nix', sys.prefix, sys.base_prefix))
- for file in files]
-"""
-
-
 def test_nothing_else_of_the_kit_and_of_its_surroundings_can_be_read(walled: Bench) -> None:
     (walled.kit / "secret.csv").write_text("label")
     (walled.folder / "other submission").mkdir(exist_ok=True)
     (walled.folder / "other submission" / "classifier.py").write_text("")
-    _, found = said(walled, " ".join(READABLE.split()))
-    below = sorted(
-        Path(file).relative_to(walled.folder).parts[-1]
-        for file in found
-        if str(walled.folder) in file and "/submission " not in file
-    )
-    assert [name for name in below if not name.endswith(".bundle")] == ["problem.py"]
-    assert len([name for name in below if name.endswith(".bundle")]) == 2
-    assert not any("other submission" in file for file in found)
+    walk = f"[(folder, file) for folder, _, files in os.walk({str(walled.folder)!r}) for file in files]"
+    _, found = said(walled, walk)
+    bundles = [file for _, file in found if file.endswith(".bundle")]
+    others = {f"{Path(folder).name}/{file}" for folder, file in found if file not in bundles}
+    assert len(bundles) == 2
+    assert others == {f"{walled.kit.name}/problem.py", f"submission {walled.count}/classifier.py"}
 
 
 def test_scratch_space_is_private_and_limited(walled: Bench) -> None:
