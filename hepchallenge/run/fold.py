@@ -18,11 +18,16 @@ from typing import Any
 import numpy as np
 
 from hepchallenge.bundle import load_bundle
+from hepchallenge.exceptions import InvalidSubmission
 from hepchallenge.run.frames import Channel, Kind
 
 __all__ = ["FoldTask", "serve_fold"]
 
 _MAX_TRACEBACK = 12_000
+_OUT_OF_REACH = (
+    "(A submission runs apart from the challenge's data files. It can count on its own files, the challenge's "
+    "Python files, and the inputs that it is given.)"
+)
 
 
 @dataclass(frozen=True)
@@ -57,16 +62,12 @@ def _own_traceback(error: BaseException, submission: str) -> str:
     return "".join(lines)[-_MAX_TRACEBACK:]
 
 
-class _NotPlain(TypeError):
-    """A prediction is no plain array."""
-
-
 def _plain_array(value: Any) -> np.ndarray:
-    """Return a prediction as a plain ndarray, or raise _NotPlain saying what came instead."""
+    """Return a prediction as a plain ndarray, or raise InvalidSubmission saying what came instead."""
     try:
         array = np.asarray(value)
     except ValueError as error:
-        raise _NotPlain(
+        raise InvalidSubmission(
             f"predictions must be plain numbers or text in rows of equal length: {error}"
         ) from None
     if type(array) is not np.ndarray:
@@ -74,7 +75,7 @@ def _plain_array(value: Any) -> np.ndarray:
     if array.dtype.kind in "OT":
         array = _plain_items(array)
     if array.dtype.kind not in "biufU":
-        raise _NotPlain(
+        raise InvalidSubmission(
             f"predictions must be plain numbers or text; predict returned {type(value).__name__} "
             f"with dtype {array.dtype} and shape {array.shape}"
         )
@@ -124,9 +125,12 @@ def serve_fold(channel: Channel, task: FoldTask, workflow: Any) -> None:
                 assert task.test_inputs is not None, "the runner asked for a test part that was not staged"
                 prediction = _predict(workflow, model, load_bundle(task.test_inputs), None)
             channel.send_array(Kind.PREDICTION, {"part": part}, _plain_array(prediction))
-    except _NotPlain as error:
+    except InvalidSubmission as error:
+        # Also from a challenge's workflow, which knows no label that its participant does not know.
         channel.send(Kind.ERROR, {"step": step, "fault": "prediction"}, str(error).encode())
     except BaseException as error:
         # Also SystemExit and KeyboardInterrupt: a submission that ends itself is told so.
+        if isinstance(error, FileNotFoundError):
+            error.add_note(_OUT_OF_REACH)
         text = _own_traceback(error, task.submission)
         channel.send(Kind.ERROR, {"step": step}, text.encode("utf-8", "replace"))

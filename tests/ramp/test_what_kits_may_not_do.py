@@ -46,6 +46,7 @@ SUBMISSIONS = {
     "complex": ("y + 1j", Verdict.INVALID_SUBMISSION, "plain numbers or text"),
     "nothing": ("None", Verdict.INVALID_SUBMISSION, "predict returned NoneType"),
     "raises": ("y[1 // 0]", Verdict.RUNTIME_ERROR, "ZeroDivisionError"),
+    "reads": ("np.loadtxt('data/train.csv')", Verdict.RUNTIME_ERROR, "runs apart from the challenge's data"),
     "exits": ("exit('I give up')", Verdict.RUNTIME_ERROR, "SystemExit: I give up"),
     "text": ("y.astype(str)", Verdict.INVALID_SUBMISSION, "metric rmse cannot be computed on train"),
 }
