@@ -123,9 +123,7 @@ def _import(file: Path) -> ModuleType:
         with _as_ramp_imports(file.parent):
             spec.loader.exec_module(module)
     except _DataClosed as error:
-        expected = (
-            "an import that opens nothing in data/, since submissions run in forks of the importer"
-        )
+        expected = "an import that opens nothing in data/, since submissions run in forks of the importer"
         found = f"{error} is opened; do so in get_train_data, or keep what is no label in another folder"
         raise ContractError(file, f"line {_line_in(file, error)}", expected, found) from None
     except SyntaxError as error:

@@ -25,8 +25,8 @@ __all__ = ["FoldTask", "serve_fold"]
 
 _MAX_TRACEBACK = 12_000
 _OUT_OF_REACH = (
-    "(A submission runs apart from the challenge's data files. It can count on its own files, the challenge's "
-    "Python files, and the inputs that it is given.)"
+    "(A submission runs apart from the challenge's data files. It can count on its own files, the "
+    "challenge's Python files, and the inputs that it is given.)"
 )
 
 
