@@ -193,15 +193,16 @@ def test_data_that_lie_among_the_libraries_are_covered(
         with open_bench(root, level) as bench:
             (bench.kit / "__init__.py").touch()
             (bench.kit / "data" / "__init__.py").touch()
+            (bench.kit / "labels.csv").touch()
             seen = said(bench, f"[os.path.exists(p) for p in {_places(bench.kit, root)!r}]")
-            assert seen == ["done", [True, True, False, False, False]]
+            assert seen == ["done", [True, True, False, False, False, False]]
     finally:
         container.interpreter_paths.cache_clear()
 
 
 def _places(kit: Path, root: Path) -> list[str]:
     names = [root / "shown.py", kit / "problem.py", kit / "data" / "test.csv", kit / "data" / "__init__.py"]
-    return [*map(str, names), str(kit / "submissions" / "good")]
+    return [*map(str, names), str(kit / "submissions" / "good"), str(kit / "labels.csv")]
 
 
 def test_of_two_paths_the_deeper_one_decides_and_hiding_before_showing(tmp_path: Path) -> None:
