@@ -62,9 +62,9 @@ _SYSTEM_PATHS = (
     *("/etc/ld.so.cache", "/etc/localtime", "/etc/alternatives"),
 )
 # Not the whole of a prefix: it may be `/usr`, below which images keep applications, or the folder in which
-# somebody made a virtual environment among their data.
+# somebody made a virtual environment among their data. Its `etc` may hold passwords.
 _OF_A_PREFIX = (
-    *("bin", "sbin", "lib", "lib32", "lib64", "libx32", "libexec", "include", "share", "etc", "ssl"),
+    *("bin", "sbin", "lib", "lib32", "lib64", "libx32", "libexec", "include", "share"),
     *("cuda", "nvvm", "targets", "pyvenv.cfg", "conda-meta"),
 )
 _SITE_NAMES = ("site-packages", "dist-packages")
@@ -145,8 +145,9 @@ def interpreter_paths() -> tuple[str, ...]:
         wanted += [str(path)] if whole else python_code(path)
     # Libraries that the environment names, as experiments' software does.
     for entry in os.environ.get("LD_LIBRARY_PATH", "").split(":"):
-        if entry.startswith("/"):
-            wanted += [str(file) for file in Path(entry).glob("*.so*")]
+        folder = Path(entry)
+        if folder.is_absolute():
+            wanted += [entry] if folder.name.startswith("lib") else map(str, folder.glob("*.so*"))
     # An editable install is imported from its checkout, through links.
     package = Path(__file__).resolve().parents[1]
     wanted += [str(package), *(str(link.resolve()) for link in package.iterdir() if link.is_symlink())]

@@ -345,7 +345,8 @@ class Runner:
         for slot in core_slots(jobs, sorted(os.sched_getaffinity(0))):
             self._slots.put(slot)
         self._lock = threading.Lock()
-        self._ready = False
+        # Whether the present warm interpreter has said that it is ready, or why it is not.
+        self._heard = False
         self._closed = False
         self._running: set[_Watch] = set()
         self._start_zygote()
@@ -386,7 +387,7 @@ class Runner:
                 start_new_session=True,
             )
         self._control = control
-        self._ready = False
+        self._heard = False
         setup = {"path": _import_path(), "challenge_folder": str(self._folder), "modules": self._modules}
         with contextlib.suppress(OSError):
             control.send(json.dumps(setup).encode())
@@ -396,10 +397,10 @@ class Runner:
         with self._lock:
             if self._closed:
                 raise InfrastructureError("the runner was closed before the fold began")
-            if self._zygote.poll() is not None and self._ready:
+            if self._zygote.poll() is not None and self._heard:
                 self._control.close()
                 self._start_zygote()
-            if self._ready:
+            if self._heard:
                 return
             self._control.settimeout(_START_SECONDS)
             try:
@@ -410,17 +411,16 @@ class Runner:
                 ) from None
             except OSError:
                 answer = b""
+            self._heard = True
             word = json.loads(answer) if answer else {"error": f"it ended while starting{self._last_words()}"}
             if "error" in word:
                 # The next fold tries again, with another one.
                 self._zygote.kill()
                 self._zygote.wait()
-                self._ready = True
                 raise InfrastructureError(
                     f"the warm interpreter could not load the challenge: {word['error']}"
                 )
             self._control.settimeout(None)
-            self._ready = True
 
     def _last_words(self) -> str:
         text = (self._scratch / _ZYGOTE_LOG).read_bytes()[-2000:].decode(errors="replace").strip()
@@ -506,13 +506,17 @@ class Runner:
                 "processes": self.limits.processes,
                 "working_folder": working_folder,
             }
+            # Beside the working folder: too long for one message where an import path is large.
+            order = stack.enter_context(tempfile.NamedTemporaryFile("w", dir=self._scratch, suffix=".json"))
+            json.dump(message, order)
+            order.flush()
             watch = _Watch(accountant, self.limits, log_read.fileno(), link)
             started = time.monotonic()
             with self._lock:
                 if self._closed:
                     raise InfrastructureError("the runner was closed before the fold began")
                 theirs = [fold_channel.fileno(), log_write.fileno(), warden_link.fileno()]
-                socket.send_fds(self._control, [json.dumps(message).encode()], theirs)
+                socket.send_fds(self._control, [os.fsencode(order.name)], theirs)
                 self._running.add(watch)
             for mine in (fold_channel, warden_link, log_write):
                 mine.close()

@@ -84,8 +84,8 @@ def _fork_warden(job: dict[str, Any], descriptors: list[int], workflow: Any, con
 def main(control: socket.socket, setup: dict[str, Any]) -> None:
     """Serve jobs from the runner until it closes the control socket.
 
-    `setup` names the challenge's folder and the modules to import; each message is a job with three
-    descriptors: private channel, log pipe, link to the runner.
+    `setup` names the challenge's folder and the modules to import; each message is the path of a job in
+    JSON, with three descriptors: private channel, log pipe, link to the runner.
     """
     # Wardens report through their links; nobody waits for them here.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
@@ -112,4 +112,6 @@ def main(control: socket.socket, setup: dict[str, Any]) -> None:
         if not message:
             # At once: taking down an interpreter with so many modules takes a good while.
             os._exit(0)
-        _fork_warden(json.loads(message), descriptors, workflow, control)
+        with open(message, encoding="utf-8") as order:
+            job = json.load(order)
+        _fork_warden(job, descriptors, workflow, control)

@@ -94,7 +94,7 @@ def test_a_challenge_that_cannot_be_imported_is_no_fault_of_a_submission(
         bench.runner._folder = kit
         os.kill(bench.runner._zygote.pid, signal.SIGKILL)
         bench.runner._zygote.wait()
-        bench.runner._ready = True
+        bench.runner._heard = True
         for _ in range(2):
             result = bench.run(classifier())
             assert result.verdict is Verdict.INFRASTRUCTURE
