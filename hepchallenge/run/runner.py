@@ -478,6 +478,10 @@ class Runner:
             return self._run(_with_real_paths(job), slot)
         except (InfrastructureError, OSError) as error:
             return FoldResult(verdict=Verdict.INFRASTRUCTURE, message=str(error))
+        except Exception as error:
+            # A mistake of ours must not take the other submissions down with it.
+            what = f"the runner failed unexpectedly: {type(error).__name__}: {error}"
+            return FoldResult(verdict=Verdict.INFRASTRUCTURE, message=what)
         finally:
             self._slots.put(slot)
 
@@ -565,8 +569,8 @@ class Runner:
             self._phase(result, "predict", watch, lambda: self._predict(job, channel, link, watch, result))
         except _Ended as end:
             result.verdict, result.message = end.verdict, end.message
-        except InvalidSubmission as error:
-            result.verdict, result.message = Verdict.INVALID_SUBMISSION, str(error)
+        except (InvalidSubmission, FrameError) as error:
+            result.verdict, result.message = Verdict.INVALID_SUBMISSION, _printable(str(error))
         if result.verdict is not Verdict.SCORED:
             result.predictions = {}
         return result

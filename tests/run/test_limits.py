@@ -180,6 +180,31 @@ def test_forged_frames_are_verdicts_and_no_faults_of_the_host(
     assert result.verdict is verdict, result.message
 
 
+BAD_ARRAYS = {
+    "text that is not Unicode": ("{'dtype': '<U1', 'shape': [len(X)]}", "b'\\xff' * 4 * len(X)"),
+    "an impossible shape": ("{'dtype': '<f8', 'shape': [0, 1 << 39, 1 << 39]}", "b''"),
+    "fewer bytes than announced": ("{'dtype': '<f8', 'shape': [len(X)]}", "bytes(8)"),
+    "objects": ("{'dtype': '|O', 'shape': [len(X)]}", "bytes(8) * len(X)"),
+    "columns that the challenge has not": ("{'dtype': '<f8', 'shape': [len(X), 1]}", "bytes(8) * len(X)"),
+}
+
+
+@pytest.mark.parametrize(("header", "body"), BAD_ARRAYS.values(), ids=BAD_ARRAYS)
+def test_a_forged_prediction_is_an_invalid_submission(bench: Bench, header: str, body: str) -> None:
+    forge = f"""
+        import json
+        head, body = json.dumps({header}).encode(), {body}
+        channel.sendall(struct.pack('<4sIIQ', b'HCF1', 18, len(head), len(body)) + head + body)
+        time.sleep(90)
+    """
+    job = bench.job(classifier(predict=forge, top=CHANNEL))
+    problem: dict = {}
+    exec((bench.kit / "problem.py").read_text(), problem)
+    result = bench.runner.run_fold(replace(job, predictions_class=problem["Predictions"]))
+    assert result.verdict is Verdict.INVALID_SUBMISSION, result.message
+    assert result.predictions == {}
+
+
 def test_of_a_flood_of_output_head_and_tail_are_kept(bench: Bench) -> None:
     flood = "os.write(1, b'first\\xff\\x00')\nos.write(2, bytes(8 << 20))\nos.write(1, b'last')"
     result = bench.run(classifier(predict=flood))

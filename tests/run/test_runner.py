@@ -131,6 +131,18 @@ def test_limits_that_can_no_longer_be_watched_end_the_fold_as_the_hosts_fault(
     assert (result.verdict, "gone" in result.message) == (Verdict.INFRASTRUCTURE, True)
 
 
+def test_a_mistake_of_the_runner_is_a_verdict_of_one_fold_only(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hepchallenge.run import runner
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runner, "check_prediction", lambda *_: 1 / 0)
+        result = bench.run(classifier())
+        assert (result.verdict, "ZeroDivisionError" in result.message) == (Verdict.INFRASTRUCTURE, True)
+    assert bench.run(classifier()).verdict is Verdict.SCORED
+
+
 def test_a_demanded_level_that_the_host_lacks_is_an_error_and_never_a_weaker_level(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
