@@ -344,7 +344,8 @@ class _Judge:
         self.progress.begin({name: len(folds) for name, folds in todo.items()})
         waiting: dict[Future[FoldOutcome | None], _Work] = {}
         left = {name: len(folds) for name, folds in todo.items()}
-        pool = ThreadPoolExecutor(max_workers=self.runner.jobs, thread_name_prefix="fold")
+        # More threads than the runner has slots, so that one fold is recorded while the next one runs.
+        pool = ThreadPoolExecutor(max_workers=2 * self.runner.jobs, thread_name_prefix="fold")
         stop = threading.Event()
         try:
             for work in works:
