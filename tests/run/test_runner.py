@@ -234,3 +234,24 @@ def test_predictions_of_a_limited_fold_are_not_returned(bench: Bench) -> None:
     code = classifier(predict="if len(X) == 23: raise ValueError")
     result = bench.run(code, replace(LIMITS))
     assert (result.verdict, result.predictions) == (Verdict.RUNTIME_ERROR, {})
+
+
+def test_cgroups_that_a_killed_runner_left_are_removed_and_those_of_a_living_one_kept() -> None:
+    from hepchallenge.run import accounting
+
+    if choose_accounting() is not Accounting.CGROUP:
+        pytest.skip("this host offers no cgroup to count in")
+    parent = accounting._parent_cgroup()
+    ended = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], stdout=-1, check=True)
+    folder = Path(parent.subsystems[parent.MEMORY])
+    left = folder / f"{accounting._PREFIX}{int(ended.stdout)}_left"
+    used = folder / f"{accounting._PREFIX}{os.getpid()}_used"
+    for path in (left, used):
+        path.mkdir()
+    try:
+        accounting._sweep(parent)
+        assert (left.exists(), used.exists()) == (False, True)
+    finally:
+        for path in (left, used):
+            if path.exists():
+                path.rmdir()
