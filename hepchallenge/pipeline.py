@@ -29,6 +29,7 @@ from hepchallenge.records import (
     Submission,
     Verdict,
 )
+from hepchallenge.text import safe_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -146,7 +147,7 @@ def _take_in_all(challenge: Challenge, sources: Sequence[Path], store: Store) ->
                 name = submission_name(source)
                 digest = hashlib.sha256(f"refused\0{name}\0{error}".encode()).hexdigest()
                 record = Submission(name=name, digest=digest, kind="code")
-                works.append(_Work(record, None, refusal=str(error)))
+                works.append(_Work(record, None, refusal=safe_text(str(error))))
                 continue
             raise
     names = [work.record.name for work in works]
@@ -265,7 +266,7 @@ class _Judge:
             prediction = np.asarray(convert(columns))
             arrays["test"] = check_prediction(prediction, "test", n_test, self.challenge.problem.Predictions)
         except InvalidSubmission as error:
-            verdict, message = Verdict.INVALID_SUBMISSION, str(error)
+            verdict, message = Verdict.INVALID_SUBMISSION, safe_text(str(error))
         outcome = FoldOutcome(
             fold=0,
             verdict=verdict,

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hepchallenge.board.ranking import ALL_PARTS, Board, RankedRow
-from hepchallenge.board.text import clean, csv_cell, file_stem, markdown_cell, safe_message
+from hepchallenge.board.text import csv_cell, file_stem, markdown_cell
 from hepchallenge.exceptions import UnknownName
 from hepchallenge.records import PARTS
+from hepchallenge.text import clean, safe_message
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from hepchallenge.records import BoardEntry, FoldOutcome
+from hepchallenge.text import clean, safe_text
 
 __all__ = ["ShownProgress"]
 
@@ -48,7 +49,7 @@ class ShownProgress:
             self._bars.stop()
 
     def _line(self, text: str) -> None:
-        safe = "".join(c if c.isprintable() else "?" for c in text)
+        safe = " ".join(safe_text(text).split("\n"))
         if self._live:
             self._console.print(safe, markup=False)
         else:
@@ -62,8 +63,7 @@ class ShownProgress:
         """Show a bar for every submission with folds to run."""
         for name, count in folds.items():
             if count:
-                safe = "".join(c if c.isprintable() else "?" for c in name)[:40]
-                self._tasks[name] = self._bars.add_task(safe, total=count)
+                self._tasks[name] = self._bars.add_task(clean(name, 40), total=count)
 
     def fold_done(self, name: str, outcome: FoldOutcome) -> None:
         """Move a submission's bar on, or print a line."""

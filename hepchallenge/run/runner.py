@@ -44,6 +44,7 @@ from hepchallenge.run.frames import (
 from hepchallenge.run.intake import check_prediction
 from hepchallenge.run.isolation import Isolation
 from hepchallenge.run.logs import KeptLog
+from hepchallenge.text import safe_text
 
 __all__ = ["FoldJob", "FoldResult", "Runner", "core_slots"]
 
@@ -165,11 +166,6 @@ def _with_real_paths(job: FoldJob) -> FoldJob:
     )
 
 
-def _printable(text: str) -> str:
-    """Return a stranger's text without control characters, with which it could act on a terminal."""
-    return "".join(c if c in "\n\t" or c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
-
-
 class _Descriptor:
     """A plain descriptor that is closed once."""
 
@@ -214,6 +210,7 @@ class _Watch(threading.Thread):
         self._cpu_at_start = 0.0
         self._over = threading.Event()
         self._lock = threading.Lock()
+        self._plans: dict[tuple[Path | None, ...], dict[str, Any]] = {}
         self.broken: _Ended | None = None
         self.fault = ""
 
@@ -345,6 +342,7 @@ class Runner:
         for slot in core_slots(jobs, sorted(os.sched_getaffinity(0))):
             self._slots.put(slot)
         self._lock = threading.Lock()
+        self._plans: dict[tuple[Path | None, ...], dict[str, Any]] = {}
         # Whether the present warm interpreter has said that it is ready, or why it is not.
         self._heard = False
         self._closed = False
@@ -447,6 +445,14 @@ class Runner:
     def _container(self, job: FoldJob) -> dict[str, Any] | None:
         if self.isolation is Isolation.NONE:
             return None
+        # The folds of a submission differ in nothing that a container shows.
+        same = (job.submission, job.train_inputs, job.test_inputs, *job.hidden)
+        with self._lock:
+            if same not in self._plans:
+                self._plans = {same: self._plan(job)}
+            return self._plans[same]
+
+    def _plan(self, job: FoldJob) -> dict[str, Any]:
         # Imported late: where there are no namespaces it may not even import.
         from hepchallenge.run.container import interpreter_paths, plan_container, python_code
 
@@ -570,7 +576,7 @@ class Runner:
         except _Ended as end:
             result.verdict, result.message = end.verdict, end.message
         except (InvalidSubmission, FrameError) as error:
-            result.verdict, result.message = Verdict.INVALID_SUBMISSION, _printable(str(error))
+            result.verdict, result.message = Verdict.INVALID_SUBMISSION, safe_text(str(error))
         if result.verdict is not Verdict.SCORED:
             result.predictions = {}
         return result
@@ -629,8 +635,8 @@ class Runner:
         except ChannelClosed:
             raise self._why_closed(step, link, watch) from None
         if frame.kind is Kind.ERROR:
-            text = _printable(bytes(frame.payload).decode("utf-8", "replace"))
-            where = _printable(str(frame.header.get("step", step))[:80])
+            text = safe_text(bytes(frame.payload))
+            where = safe_text(str(frame.header.get("step", step))[:80])
             if frame.header.get("fault") == "prediction":
                 raise _Ended(Verdict.INVALID_SUBMISSION, f"{where}: {text}")
             raise _Ended(Verdict.RUNTIME_ERROR, f"{where} failed\n{text}")
