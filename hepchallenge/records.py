@@ -125,7 +125,9 @@ class Limits:
     """What one fold of one submission may use. Seconds and bytes; all positive.
 
     CPU counts the whole process tree. Fit and predict are limited apart, so that work cannot be moved
-    from one into the other.
+    from one into the other. `scratch_bytes` is what may lie in `/tmp` (and as much in `/dev/shm` where that
+    is private), `output_bytes` the size of one array of predictions, `log_bytes` what is kept of all that is
+    printed.
     """
 
     fit_wall: float = 600.0
@@ -134,11 +136,19 @@ class Limits:
     predict_cpu: float = 600.0
     memory_bytes: int = 4 * 1024**3
     output_bytes: int = 1024**3
+    scratch_bytes: int = 1024**3
+    log_bytes: int = 256 * 1024
     processes: int = 256
+    gpu_seconds: float | None = None
+    """Leased devices times wall-clock seconds of fit and predict together; None for no limit."""
+    gpu_memory_bytes: int | None = None
+    """Over all leased devices; None for no limit."""
 
     def __post_init__(self) -> None:
         for item in fields(self):
             value = getattr(self, item.name)
+            if value is None and item.default is None:
+                continue
             if isinstance(value, bool) or not isinstance(value, int | float):
                 raise TypeError(f"limit {item.name} must be a number, got {value!r}")
             if not math.isfinite(value) or value <= 0:
@@ -148,7 +158,7 @@ class Limits:
         """Return a copy in which every change that is not None replaces a limit."""
         return replace(self, **{k: v for k, v in changes.items() if v is not None})  # type: ignore[arg-type]
 
-    def to_dict(self) -> dict[str, float]:
+    def to_dict(self) -> dict[str, float | None]:
         """Return the limits as a plain mapping."""
         return asdict(self)
 
@@ -178,6 +188,8 @@ class RunKey:
     limits: Limits
     seed: int
     quick: bool = False
+    gpus: int = 0
+    """Devices leased to each fold."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the key as a plain mapping with stable order."""
@@ -216,6 +228,10 @@ class FoldOutcome:
     cpu_seconds: float = 0.0
     peak_memory_bytes: int = 0
     log: str = ""
+    gpus: tuple[str, ...] = ()
+    """Names of the devices that were leased."""
+    gpu_seconds: float = 0.0
+    gpu_peak_memory_bytes: int = 0
 
     @property
     def succeeded(self) -> bool:
@@ -280,6 +296,16 @@ class BoardEntry:
         """Largest memory of any fold's process tree."""
         return max((f.peak_memory_bytes for f in self.folds), default=0)
 
+    @property
+    def gpu_seconds(self) -> float:
+        """GPU seconds (leased devices times wall-clock time) summed over folds."""
+        return sum(f.gpu_seconds for f in self.folds)
+
+    @property
+    def gpu_peak_memory_bytes(self) -> int:
+        """Largest GPU memory of any fold's process tree."""
+        return max((f.gpu_peak_memory_bytes for f in self.folds), default=0)
+
     def to_dict(self) -> dict[str, Any]:
         """Return the entry in the shape of one item of `submissions` in the `--json` document."""
         scored = self.scoring.fold_scores
@@ -297,6 +323,8 @@ class BoardEntry:
             "wall_seconds": self.wall_seconds,
             "cpu_seconds": self.cpu_seconds,
             "peak_memory_bytes": self.peak_memory_bytes,
+            "gpu_seconds": self.gpu_seconds,
+            "gpu_peak_memory_bytes": self.gpu_peak_memory_bytes,
             "received_at": self.received_at,
             "isolation": self.isolation,
             "accounting": self.accounting,
@@ -306,6 +334,7 @@ class BoardEntry:
             "limits": self.run_key.limits.to_dict(),
             "seed": self.run_key.seed,
             "quick": self.run_key.quick,
+            "gpus": self.run_key.gpus,
             "versions": self.versions,
             "folds": [
                 {
@@ -316,6 +345,9 @@ class BoardEntry:
                     "wall_seconds": outcome.wall_seconds,
                     "cpu_seconds": outcome.cpu_seconds,
                     "peak_memory_bytes": outcome.peak_memory_bytes,
+                    "gpus": list(outcome.gpus),
+                    "gpu_seconds": outcome.gpu_seconds,
+                    "gpu_peak_memory_bytes": outcome.gpu_peak_memory_bytes,
                     "phases": [asdict(phase) for phase in outcome.phases],
                 }
                 for index, outcome in enumerate(self.folds)

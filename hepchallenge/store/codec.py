@@ -97,8 +97,10 @@ def decode_submission(text: str) -> Submission:
     return Submission(**{**data, "links": tuple(data["links"])})
 
 
-def _as_declared(name: str, value: float) -> float:
+def _as_declared(name: str, value: float | None) -> float | None:
     """Return a limit as the kind of number that its field is declared as."""
+    if value is None:
+        return None
     if isinstance(getattr(_DEFAULT_LIMITS, name), float):
         return float(value)
     return int(value) if float(value).is_integer() else float(value)
@@ -107,7 +109,15 @@ def _as_declared(name: str, value: float) -> float:
 def encode_key(key: RunKey) -> str:
     """Return a run key as JSON text, the same for keys that compare equal (600 and 600.0, say)."""
     limits = {name: _as_declared(name, value) for name, value in key.limits.to_dict().items()}
-    return dumps({**key.to_dict(), "limits": limits, "seed": int(key.seed), "quick": bool(key.quick)})
+    return dumps(
+        {
+            **key.to_dict(),
+            "limits": limits,
+            "seed": int(key.seed),
+            "quick": bool(key.quick),
+            "gpus": int(key.gpus),
+        }
+    )
 
 
 def decode_key(text: str) -> RunKey:
@@ -133,6 +143,7 @@ def decode_fold(text: str) -> FoldOutcome:
         **{
             **data,
             "verdict": Verdict(data["verdict"]),
+            "gpus": tuple(data.get("gpus", ())),
             "predictions": {
                 part: StoredArray(**{**array, "shape": tuple(array["shape"])})
                 for part, array in data["predictions"].items()
