@@ -51,6 +51,8 @@ def _limits(challenge: Challenge) -> Table:
         table.add_row(phase, f"{wall:g} s wall clock, {cpu:g} s CPU (whole process tree)")
     table.add_row("memory", _size(limits.memory_bytes))
     table.add_row("output", _size(limits.output_bytes))
+    table.add_row("scratch", f"{_size(limits.scratch_bytes)} in /tmp")
+    table.add_row("log", f"{_size(limits.log_bytes)} kept")
     table.add_row("processes", str(limits.processes))
     return table
 

@@ -55,6 +55,7 @@ def _size(ctx: click.Context, param: click.Parameter, value: str | None) -> int 
     "--predict-cpu", type=_SECONDS, metavar="S", help="CPU seconds for predict, over all processes."
 )
 @click.option("--memory", callback=_size, metavar="BYTES|4GiB", help="Memory of a fold's process tree.")
+@click.option("--scratch", callback=_size, metavar="BYTES|1GiB", help="What a fold may keep in /tmp.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of every fold.")
 @click.option("--quick", is_flag=True, help="First fold only, with RAMP_TEST_MODE=1: a quick look.")
 @click.option("--rerun", is_flag=True, help="Run again what is recorded already.")
@@ -72,6 +73,7 @@ def command(
     predict_wall: float | None,
     predict_cpu: float | None,
     memory: int | None,
+    scratch: int | None,
     seed: int,
     quick: bool,
     rerun: bool,
@@ -97,6 +99,7 @@ def command(
         "predict_wall": predict_wall,
         "predict_cpu": predict_cpu,
         "memory_bytes": memory,
+        "scratch_bytes": scratch,
     }
     # What a kit or a library prints while it is imported must not mix with the answer.
     with contextlib.redirect_stdout(sys.stderr), ShownProgress() as progress:

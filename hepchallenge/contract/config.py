@@ -220,7 +220,8 @@ def _read_limits(reader: _Reader) -> Limits:
         if value is not None and value <= 0:
             raise reader.error(key, "a number above 0", _show(value))
     changes["memory_bytes"] = _parse_size(reader, "memory")
-    changes["output_bytes"] = _parse_size(reader, "output")
+    for key in ("output", "scratch", "log"):
+        changes[f"{key}_bytes"] = _parse_size(reader, key)
     return Limits().with_changes(**changes)
 
 

@@ -7,6 +7,7 @@ nothing else leaves it.
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 import sys
@@ -27,6 +28,10 @@ _MAX_TRACEBACK = 12_000
 _OUT_OF_REACH = (
     "(A submission runs apart from the challenge's data files. It can count on its own files, the "
     "challenge's Python files, and the inputs that it is given.)"
+)
+_SCRATCH_IS_FULL = (
+    "(What a submission may write is limited: see `scratch` among the challenge's limits, shown by "
+    "`hepchallenge info`. It is taken from the memory allowed.)"
 )
 
 
@@ -132,5 +137,7 @@ def serve_fold(channel: Channel, task: FoldTask, workflow: Any) -> None:
         # Also SystemExit and KeyboardInterrupt: a submission that ends itself is told so.
         if isinstance(error, FileNotFoundError):
             error.add_note(_OUT_OF_REACH)
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT):
+            error.add_note(_SCRATCH_IS_FULL)
         text = _own_traceback(error, task.submission)
         channel.send(Kind.ERROR, {"step": step}, text.encode("utf-8", "replace"))

@@ -131,7 +131,7 @@ class Channel:
         deadline
             `time.monotonic()` after which ChannelTimeout is raised; None waits for ever.
         max_payload
-            Largest payload in bytes; a frame that announces more is refused before it is read.
+            Largest payload in bytes, but for an ERROR; what announces more is refused before it is read.
 
         Raises
         ------
@@ -146,9 +146,11 @@ class Channel:
             raise FrameError(f"frame of the unknown kind {kind_number}") from None
         if header_bytes > _MAX_HEADER:
             raise FrameError(f"frame header of {header_bytes} bytes: at most {_MAX_HEADER}")
-        if kind is Kind.ERROR and payload_bytes > _MAX_TEXT:
-            raise FrameError(f"error text of {payload_bytes} bytes: at most {_MAX_TEXT}")
-        if max_payload is not None and payload_bytes > max_payload:
+        if kind is Kind.ERROR:
+            # Its author must learn what went wrong however small a prediction has to be.
+            if payload_bytes > _MAX_TEXT:
+                raise FrameError(f"error text of {payload_bytes} bytes: at most {_MAX_TEXT}")
+        elif max_payload is not None and payload_bytes > max_payload:
             raise PayloadTooLarge(payload_bytes, max_payload)
         try:
             header = json.loads(bytes(self._read(header_bytes, deadline)))

@@ -468,7 +468,7 @@ class Runner:
         plan = plan_container(
             shown,
             map(str, hidden),
-            min(self.limits.output_bytes, self.limits.memory_bytes),
+            min(self.limits.scratch_bytes, self.limits.memory_bytes),
             str(mountpoint),
         )
         return asdict(plan)
@@ -512,7 +512,7 @@ class Runner:
                 },
                 "container": self._container(job),
                 "cores": slot,
-                "file_bytes": self.limits.output_bytes,
+                "file_bytes": self.limits.scratch_bytes,
                 "processes": self.limits.processes,
                 "working_folder": working_folder,
             }

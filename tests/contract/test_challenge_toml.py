@@ -24,6 +24,8 @@ citation = "doi"
 fit_wall = 30
 memory = "2GiB"
 output = 1000
+scratch = "3MiB"
+log = 2000
 processes = 8
 [features]
 withheld = ["Weight", "Label"]
@@ -63,7 +65,14 @@ def read(folder: Path, text: str) -> object:
 def test_every_key_arrives_where_it_belongs(write: Callable[..., Path]) -> None:
     functions = "\ndef predictions_from_columns(columns): pass\ndef get_test_ids(path='.'): pass\n"
     config = load_challenge(write(extra=functions, toml=FULL)).config
-    assert config.limits == Limits(fit_wall=30, memory_bytes=2 * 1024**3, output_bytes=1000, processes=8)
+    assert config.limits == Limits(
+        fit_wall=30,
+        memory_bytes=2 * 1024**3,
+        output_bytes=1000,
+        scratch_bytes=3 * 1024**2,
+        log_bytes=2000,
+        processes=8,
+    )
     assert config.withheld == ("Weight", "Label")
     assert config.prediction_file is not None
     assert list(config.prediction_file.columns) == ["EventId", "Score", "Class"]

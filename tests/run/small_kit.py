@@ -172,6 +172,7 @@ LIMITS = Limits(
     predict_cpu=100,
     memory_bytes=1 << 30,
     output_bytes=1 << 22,
+    scratch_bytes=1 << 22,
     processes=64,
 )
 

@@ -104,11 +104,15 @@ def test_a_huge_prediction_is_refused_before_it_is_read(bench: Bench) -> None:
     assert "at most 4194304" in result.message
 
 
-def test_a_file_larger_than_the_output_limit_cannot_be_written(bench: Bench) -> None:
-    write = "Path('big').write_bytes(bytes(5 << 20))"
-    result = bench.run(classifier(fit=write))
+def test_a_file_larger_than_the_scratch_limit_cannot_be_written(bench: Bench) -> None:
+    write = "Path('big').write_bytes(bytes({} << 20))"
+    small = replace(LIMITS, output_bytes=1, scratch_bytes=4 << 20)
+    result = bench.run(classifier(fit=write.format(5)), small)
     assert result.verdict is Verdict.RUNTIME_ERROR
     assert "OSError" in result.message
+    assert "see `scratch` among the challenge's limits" in result.message
+    roomy = replace(LIMITS, output_bytes=1 << 10, scratch_bytes=8 << 20)
+    assert bench.run(classifier(fit=write.format(5)), roomy).verdict is Verdict.SCORED
 
 
 ENDS = {
