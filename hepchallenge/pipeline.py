@@ -235,6 +235,9 @@ class _Judge:
             wall_seconds=result.wall_seconds,
             cpu_seconds=result.cpu_seconds,
             peak_memory_bytes=result.peak_memory_bytes,
+            gpus=result.gpus,
+            gpu_seconds=result.gpu_seconds,
+            gpu_peak_memory_bytes=result.gpu_peak_memory_bytes,
             log=self.store.save_log(result.log) if result.log else "",
         )
         return outcome, result.predictions
@@ -391,6 +394,15 @@ def _data_for(challenge: Challenge, data: str | os.PathLike[str] | None) -> tupl
     return path, DataInfo(kind=manifest.kind, digest=manifest.digest)
 
 
+def _check_gpus(gpus: int, limits: Mapping[str, float | int | None]) -> None:
+    """Refuse numbers of GPUs and limits on GPUs that could not mean anything."""
+    if gpus < 0:
+        raise UsageError(f"gpus: expected a number from 0, found {gpus}")
+    for name in ("gpu_seconds", "gpu_memory_bytes"):
+        if not gpus and limits.get(name) is not None:
+            raise UsageError(f"a limit {name} needs GPUs: say how many a fold gets with --gpus")
+
+
 @dataclass(frozen=True)
 class _Conditions:
     """Under which conditions a command runs submissions."""
@@ -398,6 +410,7 @@ class _Conditions:
     isolation: str
     accounting: str
     limits: Limits
+    gpus: int
     seed: int
     quick: bool
     rerun: bool
@@ -413,6 +426,7 @@ def score(
     jobs: int | None = None,
     isolation: str | None = None,
     limits: Mapping[str, float | int | None] | None = None,
+    gpus: int = 0,
     seed: int = 0,
     quick: bool = False,
     rerun: bool = False,
@@ -438,6 +452,8 @@ def score(
         Lowest isolation level to accept; by default the strongest that this host offers.
     limits
         Changes to the challenge's limits, by the names of `Limits`.
+    gpus
+        Whole GPUs that each fold has for itself; with 0 it finds none.
     seed
         Seeds the global generators of every fold.
     quick
@@ -467,6 +483,7 @@ def score(
     heard = progress or Silent()
     if jobs is not None and jobs < 1:
         raise UsageError(f"jobs: expected a number from 1, found {jobs}")
+    _check_gpus(gpus, limits or {})
     folder = find_challenge(challenge)
     sources = _sources(folder, submissions)
     level = choose_isolation(isolation)
@@ -478,11 +495,21 @@ def score(
     except (TypeError, ValueError) as error:
         raise UsageError(str(error)) from None
 
-    conditions = _Conditions(str(level), str(accounting), chosen, seed, quick, rerun, library_versions())
+    conditions = _Conditions(
+        str(level), str(accounting), chosen, gpus, seed, quick, rerun, library_versions()
+    )
 
     from hepchallenge.run.runner import Runner
 
     with contextlib.ExitStack() as stack:
+        pool = None
+        parallel = jobs or len(os.sched_getaffinity(0))
+        if gpus:
+            from hepchallenge.run.gpu import GpuPool, open_devices
+
+            pool = GpuPool(gpus, open_devices())
+            stack.callback(pool.close)
+            parallel = min(parallel, pool.most_leases)
         # First of all the warm interpreter: it imports while this process imports and reads data.
         runner = stack.enter_context(
             Runner(
@@ -490,10 +517,11 @@ def score(
                 isolation=level,
                 accounting=accounting,
                 limits=chosen,
-                jobs=jobs or len(os.sched_getaffinity(0)),
+                jobs=parallel,
                 seed=seed,
                 warm_modules=warm_modules(s for s in sources if s.is_dir()),
                 test_mode=quick,
+                gpus=pool,
             )
         )
         from hepchallenge.scorer.scorer import Scorer
@@ -530,6 +558,7 @@ def _open_runs(
             submission_digest=work.record.digest,
             data_digest=data.digest,
             limits=conditions.limits,
+            gpus=conditions.gpus,
             seed=conditions.seed,
             quick=conditions.quick,
         )

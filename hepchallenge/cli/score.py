@@ -56,6 +56,19 @@ def _size(ctx: click.Context, param: click.Parameter, value: str | None) -> int 
 )
 @click.option("--memory", callback=_size, metavar="BYTES|4GiB", help="Memory of a fold's process tree.")
 @click.option("--scratch", callback=_size, metavar="BYTES|1GiB", help="What a fold may keep in /tmp.")
+@click.option(
+    "--gpus",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="N",
+    help="Whole GPUs for every fold; default: none.",
+)
+@click.option(
+    "--gpu-seconds", type=_SECONDS, metavar="S", help="GPUs times wall-clock seconds for fit and predict."
+)
+@click.option(
+    "--gpu-memory", callback=_size, metavar="BYTES|8GiB", help="GPU memory of a fold's process tree."
+)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of every fold.")
 @click.option("--quick", is_flag=True, help="First fold only, with RAMP_TEST_MODE=1: a quick look.")
 @click.option("--rerun", is_flag=True, help="Run again what is recorded already.")
@@ -74,6 +87,9 @@ def command(
     predict_cpu: float | None,
     memory: int | None,
     scratch: int | None,
+    gpus: int,
+    gpu_seconds: float | None,
+    gpu_memory: int | None,
     seed: int,
     quick: bool,
     rerun: bool,
@@ -99,6 +115,8 @@ def command(
         "predict_wall": predict_wall,
         "predict_cpu": predict_cpu,
         "memory_bytes": memory,
+        "gpu_seconds": gpu_seconds,
+        "gpu_memory_bytes": gpu_memory,
         "scratch_bytes": scratch,
     }
     # What a kit or a library prints while it is imported must not mix with the answer.
@@ -111,6 +129,7 @@ def command(
             jobs=jobs,
             isolation=isolation,
             limits=limits,
+            gpus=gpus,
             seed=seed,
             quick=quick,
             rerun=rerun,

@@ -213,14 +213,14 @@ def _parse_size(reader: _Reader, key: str) -> int | None:
 
 def _read_limits(reader: _Reader) -> Limits:
     changes: dict[str, float | int | None] = {}
-    for key in ("fit_wall", "fit_cpu", "predict_wall", "predict_cpu"):
+    for key in ("fit_wall", "fit_cpu", "predict_wall", "predict_cpu", "gpu_seconds"):
         changes[key] = reader.take(key, float)
     changes["processes"] = reader.take("processes", int)
     for key, value in changes.items():
         if value is not None and value <= 0:
             raise reader.error(key, "a number above 0", _show(value))
     changes["memory_bytes"] = _parse_size(reader, "memory")
-    for key in ("output", "scratch", "log"):
+    for key in ("output", "scratch", "log", "gpu_memory"):
         changes[f"{key}_bytes"] = _parse_size(reader, key)
     return Limits().with_changes(**changes)
 

@@ -250,9 +250,9 @@ def _bind_device(source: str, target: str) -> None:
     container.remount_with_additional_flags(os.fsencode(target), b"", set(), flags)
 
 
-def _make_devices(root: str) -> None:
-    for name in _DEVICES:
-        _bind_device(f"/dev/{name}", f"{root}/dev/{name}")
+def _make_devices(root: str, more: Iterable[str]) -> None:
+    for path in (*(f"/dev/{name}" for name in _DEVICES), *more):
+        _bind_device(path, root + path)
     for name, there in (("fd", ""), ("stdin", "/0"), ("stdout", "/1"), ("stderr", "/2")):
         os.symlink(f"/proc/self/fd{there}", f"{root}/dev/{name}")
 
@@ -272,7 +272,7 @@ def _mount_proc(root: str) -> None:
     container.remount_with_additional_flags(os.fsencode(proc), b"proc", set(), libc.MS_RDONLY | flags)
 
 
-def _build_root(plan: ContainerPlan) -> None:
+def _build_root(plan: ContainerPlan, devices: Iterable[str]) -> None:
     """Build the container's file system and make it this process's root."""
     root = plan.mountpoint
     libc.mount(None, b"/", None, libc.MS_REC | libc.MS_PRIVATE, None)
@@ -287,7 +287,7 @@ def _build_root(plan: ContainerPlan) -> None:
         Path(root, "etc", name).write_text(text)
     _follow_steps(plan.steps, root)
     _make_read_only(root, frozenset({f"{root}/tmp", f"{root}/dev/shm"}))
-    _make_devices(root)
+    _make_devices(root, devices)
     _mount_proc(root)
     container.chroot(os.fsencode(root))
     container.remount_with_additional_flags(b"/", b"tmpfs", set(), libc.MS_RDONLY | _MS_NOSUID_NODEV)
@@ -316,11 +316,14 @@ def contained_body() -> None:
     libc.prctl(libc.PR_SET_DUMPABLE, libc.SUID_DUMP_USER, 0, 0, 0)
 
 
-def contained_init(plan: ContainerPlan) -> None:
-    """Furnish the container; to be called by the first process of a new pid namespace."""
+def contained_init(plan: ContainerPlan, devices: Iterable[str] = ()) -> None:
+    """Furnish the container; to be called by the first process of a new pid namespace.
+
+    `devices` are paths of device files that exist inside besides the usual ones.
+    """
     socket.sethostname("sandbox")
     container.activate_network_interface("lo")
-    _build_root(plan)
+    _build_root(plan, devices)
 
 
 def _probe_inside(plan: ContainerPlan) -> int:

@@ -43,6 +43,8 @@ class FoldTask:
     train_inputs: str
     test_inputs: str | None
     seed: int
+    gpus: str = ""
+    """The value of CUDA_VISIBLE_DEVICES."""
 
 
 def _seed_everything(seed: int) -> None:
@@ -109,6 +111,8 @@ def _predict(workflow: Any, model: Any, inputs: Any, fold: Any) -> Any:
 
 def serve_fold(channel: Channel, task: FoldTask, workflow: Any) -> None:
     """Answer the runner's frames until it says DONE: fit once, then predict what is asked for."""
+    # Before anything can ask for a device; the warm interpreter never does.
+    os.environ["CUDA_VISIBLE_DEVICES"] = task.gpus
     channel.send(Kind.READY)
     frame = channel.receive()
     step = "fit"

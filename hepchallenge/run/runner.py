@@ -41,6 +41,7 @@ from hepchallenge.run.frames import (
     PayloadTooLarge,
     array_of,
 )
+from hepchallenge.run.gpu import GpuMeter, GpuPool
 from hepchallenge.run.intake import check_prediction
 from hepchallenge.run.isolation import Isolation
 from hepchallenge.run.logs import KeptLog
@@ -120,6 +121,9 @@ class FoldResult:
     wall_seconds: float = 0.0
     cpu_seconds: float = 0.0
     peak_memory_bytes: int = 0
+    gpus: tuple[str, ...] = ()
+    gpu_seconds: float = 0.0
+    gpu_peak_memory_bytes: int = 0
     log: bytes = b""
 
 
@@ -199,8 +203,11 @@ class _Ended(Exception):
 class _Watch(threading.Thread):
     """Reads a fold's log, samples what it uses and ends it when a limit is passed."""
 
-    def __init__(self, accountant: Accountant, limits: Limits, log: int, link: socket.socket) -> None:
+    def __init__(
+        self, accountant: Accountant, gpu: GpuMeter, limits: Limits, log: int, link: socket.socket
+    ) -> None:
         super().__init__(daemon=True)
+        self.gpu = gpu
         self.log = KeptLog()
         self._accountant = accountant
         self._limits = limits
@@ -218,6 +225,7 @@ class _Watch(threading.Thread):
         """Note the begin of a phase; return the CPU seconds used so far."""
         with self._lock:
             self._phase = phase
+            self.gpu.begin()
             self._cpu_at_start = self._accountant.read().cpu_seconds
             return self._cpu_at_start
 
@@ -254,6 +262,8 @@ class _Watch(threading.Thread):
                     f"{self._phase} ran {reading.processes} processes and threads; "
                     f"{limits.processes} are allowed",
                 )
+            elif excess := self.gpu.excess(limits):
+                self.broken = _Ended(Verdict.GPU_LIMIT, f"{self._phase} {excess}")
         if self.broken is not None:
             self.kill()
 
@@ -314,6 +324,8 @@ class Runner:
         Installed modules that submissions will import.
     test_mode
         Whether `RAMP_TEST_MODE=1` is set inside, as `ramp-test --quick-test` does.
+    gpus
+        Where every fold leases its GPUs; it is not closed here. None: folds find no GPU.
     """
 
     def __init__(
@@ -327,6 +339,7 @@ class Runner:
         seed: int,
         warm_modules: Sequence[str] = (),
         test_mode: bool = False,
+        gpus: GpuPool | None = None,
     ) -> None:
         self.isolation = isolation
         self.accounting = accounting
@@ -335,6 +348,7 @@ class Runner:
         self._folder = challenge_folder.resolve()
         self._modules = list(warm_modules)
         self._test_mode = test_mode
+        self._gpus = gpus
         self._seed = seed
         _sweep_scratch()
         self._scratch = Path(tempfile.mkdtemp(prefix=f"{_SCRATCH_PREFIX}{os.getpid()}-")).resolve()
@@ -361,7 +375,7 @@ class Runner:
         environment |= dict.fromkeys(_THREAD_VARIABLES, threads)
         scratch = "/tmp" if self.isolation is Isolation.NAMESPACES else str(self._scratch)
         # Nothing else of this process's environment is passed on, no PYTHON* variable in particular.
-        own = {"HOME": scratch, "TMPDIR": scratch, "MPLCONFIGDIR": scratch}
+        own = {"HOME": scratch, "TMPDIR": scratch, "MPLCONFIGDIR": scratch, "CUDA_VISIBLE_DEVICES": ""}
         if self._test_mode:
             own["RAMP_TEST_MODE"] = "1"
         return environment | own | {"PYTHONHASHSEED": str(self._seed % 2**32), "PYTHONUNBUFFERED": "1"}
@@ -493,6 +507,8 @@ class Runner:
 
     def _run(self, job: FoldJob, slot: tuple[int, ...]) -> FoldResult:
         with contextlib.ExitStack() as stack:
+            lease = stack.enter_context(self._gpus.lease(self._zygote.pid)) if self._gpus else None
+            gpu = GpuMeter(lease)
             accountant = new_accountant(self.accounting, self.limits)
             stack.callback(accountant.close)
             channel_socket, fold_channel = socket.socketpair()
@@ -509,7 +525,9 @@ class Runner:
                     "train_inputs": str(job.train_inputs),
                     "test_inputs": str(job.test_inputs) if job.test_inputs else None,
                     "seed": job.seed,
+                    "gpus": lease.visible if lease else "",
                 },
+                "devices": lease.nodes if lease else (),
                 "container": self._container(job),
                 "cores": slot,
                 "file_bytes": self.limits.scratch_bytes,
@@ -520,7 +538,7 @@ class Runner:
             order = stack.enter_context(tempfile.NamedTemporaryFile("w", dir=self._scratch, suffix=".json"))
             json.dump(message, order)
             order.flush()
-            watch = _Watch(accountant, self.limits, log_read.fileno(), link)
+            watch = _Watch(accountant, gpu, self.limits, log_read.fileno(), link)
             started = time.monotonic()
             with self._lock:
                 if self._closed:
@@ -532,7 +550,9 @@ class Runner:
                 mine.close()
             channel = Channel(channel_socket)
             try:
-                accountant.attach(self._hear(link, "init"))
+                init = self._hear(link, "init")
+                accountant.attach(init)
+                gpu.attach(init)
                 watch.start()
                 link.send(b"g")
                 result = self._converse(job, channel, link, watch)
@@ -550,6 +570,8 @@ class Runner:
         result.wall_seconds = time.monotonic() - started
         result.cpu_seconds = reading.cpu_seconds
         result.peak_memory_bytes = reading.peak_memory_bytes
+        result.gpus, result.gpu_seconds = gpu.names, gpu.seconds
+        result.gpu_peak_memory_bytes = gpu.peak_memory_bytes
         result.log = watch.log.content()
         return result
 
@@ -588,6 +610,7 @@ class Runner:
             action()
         finally:
             wall = time.monotonic() - start
+            watch.gpu.end()
             result.phases.append(
                 PhaseUsage(phase=name, wall_seconds=wall, cpu_seconds=watch.read_cpu() - cpu)
             )

@@ -47,6 +47,8 @@ class WardenPlan:
     processes: int
     private: int
     """Descriptor of the body's channel, which nobody else may hold open."""
+    devices: tuple[str, ...] = ()
+    """Device files of leased GPUs, the only ones besides /dev/null and its like that are to be had."""
 
 
 def descendants(pid: int) -> list[int]:
@@ -128,7 +130,7 @@ def _init(plan: WardenPlan, start: socket.socket, body: Callable[[], None]) -> N
         return
     try:
         if plan.container is not None:
-            container.contained_init(plan.container)
+            container.contained_init(plan.container, plan.devices)
         else:
             _own_folder(plan.working_folder)
         _limit_resources(plan)

@@ -72,6 +72,7 @@ def _fork_warden(job: dict[str, Any], descriptors: list[int], workflow: Any, con
             working_folder=str(job["working_folder"]),
             processes=int(job["processes"]),
             private=channel_fd,
+            devices=tuple(job["devices"]),
         )
         warden.guard(plan, link, body)
     except BaseException as error:
