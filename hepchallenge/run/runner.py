@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import queue
-import shutil
 import signal
 import socket
 import subprocess
@@ -45,6 +44,8 @@ from hepchallenge.run.gpu import GpuMeter, GpuPool
 from hepchallenge.run.intake import check_prediction
 from hepchallenge.run.isolation import Isolation
 from hepchallenge.run.logs import KeptLog
+from hepchallenge.run.scratch import remove_tree, used
+from hepchallenge.run.warden import Word, ask_below
 from hepchallenge.text import safe_text
 
 __all__ = ["FoldJob", "FoldResult", "Runner", "core_slots"]
@@ -52,6 +53,8 @@ __all__ = ["FoldJob", "FoldResult", "Runner", "core_slots"]
 _SAMPLE_SECONDS = 0.05
 _START_SECONDS = 120.0
 _END_SECONDS = 10.0
+_SCAN_SECONDS = 0.5
+_SCRATCH_ENTRIES = 100_000
 _SCRATCH_PREFIX = "hepchallenge-run-"
 _GRACE_SECONDS = 0.5
 _ZYGOTE_LOG = "interpreter.log"
@@ -108,6 +111,8 @@ class FoldJob:
     predictions_class: Any = None
     hidden: tuple[Path, ...] = ()
     """What must not be seen even if it lies in a place that is: the data, the workspace."""
+    live_log: Path | None = None
+    """Where the log is written as it comes, for `read_live_log`; the file stays."""
 
 
 @dataclass(kw_only=True)
@@ -146,7 +151,7 @@ def _sweep_scratch() -> None:
         pid = folder.name.removeprefix(_SCRATCH_PREFIX).partition("-")[0]
         with contextlib.suppress(OSError):
             if pid.isdigit() and not psutil.pid_exists(int(pid)) and folder.lstat().st_uid == os.getuid():
-                shutil.rmtree(folder, ignore_errors=True)
+                remove_tree(folder)
 
 
 def _import_path() -> list[str]:
@@ -204,11 +209,20 @@ class _Watch(threading.Thread):
     """Reads a fold's log, samples what it uses and ends it when a limit is passed."""
 
     def __init__(
-        self, accountant: Accountant, gpu: GpuMeter, limits: Limits, log: int, link: socket.socket
+        self,
+        accountant: Accountant,
+        gpu: GpuMeter,
+        limits: Limits,
+        log: int,
+        link: socket.socket,
+        live_log: Path | None,
+        scratch: Path | None,
     ) -> None:
         super().__init__(daemon=True)
         self.gpu = gpu
-        self.log = KeptLog()
+        self.log = KeptLog(int(limits.log_bytes), live_log)
+        self._scratch = scratch
+        self._next_scan = 0.0
         self._accountant = accountant
         self._limits = limits
         self._log = log
@@ -218,7 +232,10 @@ class _Watch(threading.Thread):
         self._over = threading.Event()
         self._lock = threading.Lock()
         self._plans: dict[tuple[Path | None, ...], dict[str, Any]] = {}
+        self._killed = False
         self.broken: _Ended | None = None
+        self.asked_to_end = False
+        self.init = 0
         self.fault = ""
 
     def begin(self, phase: str) -> float:
@@ -236,41 +253,81 @@ class _Watch(threading.Thread):
 
     def check(self) -> None:
         """Compare what is used now with the limits; a first excess ends the fold."""
+        # A large folder takes a while; nobody shall wait for the lock meanwhile.
+        full = self._scratch_excess()
         with self._lock:
-            reading = self._accountant.read()
-            limits = self._limits
-            cpu_limit = limits.fit_cpu if self._phase == "fit" else limits.predict_cpu
-            used = reading.cpu_seconds - self._cpu_at_start
-            if self.broken is not None:
+            excess = self._excess(full)
+            # What was asked to end has its grace, but not for eating up the host meanwhile.
+            if (
+                excess is None
+                or self._killed
+                or (self.broken is not None and excess[1] is not signal.SIGKILL)
+            ):
                 return
-            if reading.out_of_memory or reading.peak_memory_bytes > limits.memory_bytes:
-                used_mib = reading.peak_memory_bytes / 2**20
-                self.broken = _Ended(
-                    Verdict.MEMORY_LIMIT,
-                    f"{self._phase} used {used_mib:.0f} MiB of memory or more; "
-                    f"{limits.memory_bytes / 2**20:.0f} MiB are allowed",
-                )
-            elif used > cpu_limit:
-                self.broken = _Ended(
-                    Verdict.CPU_LIMIT,
-                    f"{self._phase} used {used:.1f} s of CPU time over all its processes; "
-                    f"{cpu_limit:g} s are allowed",
-                )
-            elif reading.processes > limits.processes:
-                self.broken = _Ended(
-                    Verdict.PROCESS_LIMIT,
-                    f"{self._phase} ran {reading.processes} processes and threads; "
-                    f"{limits.processes} are allowed",
-                )
-            elif excess := self.gpu.excess(limits):
-                self.broken = _Ended(Verdict.GPU_LIMIT, f"{self._phase} {excess}")
-        if self.broken is not None:
+        self.break_off(*excess)
+
+    def _excess(self, full: str) -> tuple[_Ended, signal.Signals] | None:
+        """Return which limit is passed, if one is, and the signal that says so to the fold."""
+        reading, limits, phase = self._accountant.read(), self._limits, self._phase
+        if reading.out_of_memory or reading.peak_memory_bytes > limits.memory_bytes:
+            used_mib = reading.peak_memory_bytes / 2**20
+            message = (
+                f"{phase} used {used_mib:.0f} MiB of memory or more; "
+                f"{limits.memory_bytes / 2**20:.0f} MiB are allowed"
+            )
+            return _Ended(Verdict.MEMORY_LIMIT, message), signal.SIGKILL
+        if reading.processes > limits.processes:
+            message = f"{phase} ran {reading.processes} processes and threads; {limits.processes} are allowed"
+            return _Ended(Verdict.PROCESS_LIMIT, message), signal.SIGKILL
+        if full:
+            return _Ended(Verdict.OUTPUT_LIMIT, f"{phase} {full}"), signal.SIGKILL
+        if excess := self.gpu.excess(limits):
+            return _Ended(Verdict.GPU_LIMIT, f"{phase} {excess}"), signal.SIGKILL
+        cpu_limit = limits.fit_cpu if phase == "fit" else limits.predict_cpu
+        used = reading.cpu_seconds - self._cpu_at_start
+        if used > cpu_limit:
+            message = (
+                f"{phase} used {used:.1f} s of CPU time over all its processes; {cpu_limit:g} s are allowed"
+            )
+            return _Ended(Verdict.CPU_LIMIT, message), signal.SIGXCPU
+        return None
+
+    def _scratch_excess(self) -> str:
+        """Say whether a scratch folder on a disk holds too much; one in memory is capped by the kernel."""
+        started = time.monotonic()
+        if self._scratch is None or started < self._next_scan:
+            return ""
+        size, entries = used(self._scratch, _SCRATCH_ENTRIES)
+        # However large the folder, looking at it takes a tenth of the time at most.
+        self._next_scan = time.monotonic() + max(_SCAN_SECONDS, 10 * (time.monotonic() - started))
+        if size > self._limits.scratch_bytes:
+            allowed = self._limits.scratch_bytes / 2**20
+            return f"wrote {size / 2**20:.0f} MiB to its scratch folder; {allowed:.0f} MiB are allowed"
+        if entries >= _SCRATCH_ENTRIES:
+            return (
+                f"filled its scratch folder with {_SCRATCH_ENTRIES} files or more, or with folders "
+                "that cannot be looked into"
+            )
+        return ""
+
+    def break_off(self, end: _Ended, number: signal.Signals) -> None:
+        """Note why a fold is over, if that is not settled yet; end it, unless by SIGKILL with a grace."""
+        with self._lock:
+            if self.broken is None:
+                self.broken = end
+        if number is signal.SIGKILL:
             self.kill()
+        elif not self.asked_to_end:
+            self.asked_to_end = True
+            with contextlib.suppress(OSError):
+                self._link.send(Word.KILL_SOON)
+            ask_below(self.init, number)
 
     def kill(self) -> None:
-        """Tell the warden to end the fold."""
+        """Tell the warden to end the fold at once."""
+        self._killed = True
         with contextlib.suppress(OSError):
-            self._link.send(b"k")
+            self._link.send(Word.KILL)
 
     def run(self) -> None:
         """Drain the log and sample until told to stop."""
@@ -303,6 +360,7 @@ class _Watch(threading.Thread):
         self._over.set()
         if self.ident is not None:
             self.join()
+        self.log.close()
 
 
 class Runner:
@@ -454,7 +512,7 @@ class Runner:
         except subprocess.TimeoutExpired:
             self._zygote.kill()
             self._zygote.wait()
-        shutil.rmtree(self._scratch, ignore_errors=True)
+        remove_tree(self._scratch)
 
     def _container(self, job: FoldJob) -> dict[str, Any] | None:
         if self.isolation is Isolation.NONE:
@@ -518,7 +576,7 @@ class Runner:
             for end in (channel_socket, fold_channel, link, warden_link):
                 stack.callback(end.close)
             working_folder = tempfile.mkdtemp(dir=self._scratch)
-            stack.callback(shutil.rmtree, working_folder, ignore_errors=True)
+            stack.callback(remove_tree, Path(working_folder))
             message = {
                 "task": {
                     "submission": str(job.submission),
@@ -538,7 +596,10 @@ class Runner:
             order = stack.enter_context(tempfile.NamedTemporaryFile("w", dir=self._scratch, suffix=".json"))
             json.dump(message, order)
             order.flush()
-            watch = _Watch(accountant, gpu, self.limits, log_read.fileno(), link)
+            on_disk = None if self.isolation is Isolation.NAMESPACES else Path(working_folder)
+            watch = _Watch(
+                accountant, gpu, self.limits, log_read.fileno(), link, job.live_log, scratch=on_disk
+            )
             started = time.monotonic()
             with self._lock:
                 if self._closed:
@@ -550,15 +611,16 @@ class Runner:
                 mine.close()
             channel = Channel(channel_socket)
             try:
-                init = self._hear(link, "init")
+                init = watch.init = self._hear(link, "init")
                 accountant.attach(init)
                 gpu.attach(init)
                 watch.start()
-                link.send(b"g")
+                link.send(Word.GO)
                 result = self._converse(job, channel, link, watch)
             finally:
                 channel.close()
-                watch.kill()
+                if not watch.asked_to_end:
+                    watch.kill()
                 with contextlib.suppress(InfrastructureError):
                     self._hear(link, "exit")
                 watch.stop()
@@ -599,6 +661,9 @@ class Runner:
             result.verdict, result.message = end.verdict, end.message
         except (InvalidSubmission, FrameError) as error:
             result.verdict, result.message = Verdict.INVALID_SUBMISSION, safe_text(str(error))
+        if result.verdict is not Verdict.SCORED and watch.broken is not None:
+            # What a fold does when asked to end cannot change why it was asked.
+            result.verdict, result.message = watch.broken.verdict, watch.broken.message
         if result.verdict is not Verdict.SCORED:
             result.predictions = {}
         return result
@@ -650,7 +715,9 @@ class Runner:
                 raise InfrastructureError(f"a fold did not start within {seconds:g} s") from None
             limit = self.limits.fit_wall if step == "fit" else self.limits.predict_wall
             message = f"{step.partition(' ')[0]} took more than the {limit:g} s of wall-clock time allowed"
-            raise _Ended(Verdict.WALL_LIMIT, message) from None
+            end = _Ended(Verdict.WALL_LIMIT, message)
+            watch.break_off(end, signal.SIGTERM)
+            raise end from None
         except PayloadTooLarge as error:
             raise _Ended(Verdict.OUTPUT_LIMIT, f"{step}: {error}") from None
         except FrameError as error:

@@ -18,15 +18,17 @@ import signal
 import socket
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 from benchexec import libc
 
 from hepchallenge.run import container
 
-__all__ = ["WardenPlan", "descendants", "guard"]
+__all__ = ["WardenPlan", "Word", "ask_below", "descendants", "guard"]
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -34,6 +36,19 @@ _PR_SET_NO_NEW_PRIVS = 38
 _NPROC_BY_NAMESPACE = (5, 14)
 """From this kernel on, RLIMIT_NPROC counts the processes of a user namespace, not all of a user."""
 _MAX_MESSAGE = 4096
+_GRACE_SECONDS = 0.5
+"""Between being asked to end and being killed; it counts like all other time."""
+
+
+class Word(bytes, Enum):
+    """What the runner tells a warden."""
+
+    GO = b"g"
+    """Start the body."""
+    KILL_SOON = b"s"
+    """Kill all after the grace; the runner has asked them to end."""
+    KILL = b"k"
+    """Kill all now."""
 
 
 @dataclass(frozen=True)
@@ -163,6 +178,21 @@ def _kill_below(init: int) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
+def ask_below(init: int, number: signal.Signals) -> None:
+    """Send a signal to all below an init, but not to it, which has to stay until they are gone.
+
+    To be called by the runner: a warden may have lost sight of the host's /proc.
+    """
+    asked: set[int] = set()
+    # Again for those that were forked meanwhile; who forks faster than this is killed soon anyway.
+    for _ in range(3):
+        found = set(descendants(init)) - asked
+        for pid in found:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, number)
+        asked |= found
+
+
 def _reap_orphans() -> None:
     """Kill and reap whatever was handed to this subreaper, until nothing is left."""
     while True:
@@ -185,7 +215,8 @@ def guard(plan: WardenPlan, link: socket.socket, body: Callable[[], None]) -> No
 
     On `link` (a SOCK_SEQPACKET pair with the runner) goes `{"init": pid}`, then, after the
     runner's `g`, finally `{"exit": code}` or `{"signal": number}` as the body ended, or `{"error": text}`
-    if the sandbox could not be made. Any other message or the end of the link kills the body.
+    if the sandbox could not be made. What else the runner may say is in `Word`; any other message or the
+    end of the link kills the body.
     """
     libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -212,19 +243,26 @@ def guard(plan: WardenPlan, link: socket.socket, body: Callable[[], None]) -> No
     poller = select.poll()
     poller.register(link, select.POLLIN)
     poller.register(pidfd, select.POLLIN)
+    kill_at: float | None = None
     while True:
-        ready = {descriptor for descriptor, _ in poller.poll()}
+        wait = None if kill_at is None else max(0.0, 1000 * (kill_at - time.monotonic()))
+        ready = {descriptor for descriptor, _ in poller.poll(wait)}
         if pidfd in ready:
             break
-        try:
-            word = link.recv(16)
-        except OSError:
-            word = b""
-        if word == b"g":
+        word = b""
+        if link.fileno() in ready:
+            with contextlib.suppress(OSError):
+                word = link.recv(16)
+        elif kill_at is not None and time.monotonic() < kill_at:
+            continue
+        if word == Word.GO:
             ours.send(b"g")
+        elif word == Word.KILL_SOON:
+            kill_at = time.monotonic() + _GRACE_SECONDS if kill_at is None else kill_at
         else:
             _kill_below(init)
             poller.unregister(link)
+            kill_at = None
     _, status = os.waitpid(init, 0)
     _reap_orphans()
     last = ours.recv(_MAX_MESSAGE)
