@@ -22,6 +22,7 @@ _COMMANDS = {
     "score": ("score", "Run submissions apart from the labels and score them."),
     "rescore": ("rescore", "Score stored predictions again without running anything."),
     "board": ("board", "Show or export the leaderboard."),
+    "doctor": ("doctor", "Say whether strangers' code can be run safely on this host."),
 }
 
 
