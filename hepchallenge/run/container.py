@@ -26,22 +26,27 @@ from pathlib import Path
 
 from benchexec import container, libc
 
+from hepchallenge.run import seccomp
 from hepchallenge.run.reexec import enter_namespaces
 
 __all__ = [
+    "DEVICES",
+    "PR_SET_NO_NEW_PRIVS",
     "ContainerPlan",
     "contained_body",
     "contained_init",
     "drop_capabilities",
     "interpreter_paths",
+    "leave_keyring",
     "new_namespaces",
     "plan_container",
     "python_code",
     "try_container",
+    "visible_steps",
 ]
 
 _MS_NOSUID_NODEV = libc.MS_NOSUID | libc.MS_NODEV
-_DEVICES = ("null", "zero", "full", "random", "urandom")
+DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 _CLONE_FLAGS = (
     libc.CLONE_NEWUSER
     | libc.CLONE_NEWNS
@@ -50,7 +55,7 @@ _CLONE_FLAGS = (
     | libc.CLONE_NEWUTS
     | libc.CLONE_NEWNET
 )
-_PR_SET_NO_NEW_PRIVS = 38
+PR_SET_NO_NEW_PRIVS = 38
 _ETC = {
     "passwd": f"participant:x:{container.CONTAINER_UID}:{container.CONTAINER_GID}:participant:/tmp:/bin/sh\n",
     "group": f"participant:x:{container.CONTAINER_GID}:\n",
@@ -154,10 +159,8 @@ def interpreter_paths() -> tuple[str, ...]:
     return tuple(sorted({path for path in wanted if os.path.lexists(path)}))
 
 
-def plan_container(
-    shown: Iterable[str], hidden: Iterable[str], scratch_bytes: int, mountpoint: str
-) -> ContainerPlan:
-    """Decide what is mounted where.
+def visible_steps(shown: Iterable[str], hidden: Iterable[str]) -> dict[str, str]:
+    """Decide what is visible: steps as in `ContainerPlan`, by path, parents first.
 
     Parameters
     ----------
@@ -166,10 +169,6 @@ def plan_container(
     hidden
         Paths of which nothing exists inside even where a parent is shown. Of two paths the deeper one
         decides, so a shown path may lie in a hidden one; of a path that is both, hiding decides.
-    scratch_bytes
-        Size of `/tmp` and of `/dev/shm`.
-    mountpoint
-        An existing folder on which the root is built.
     """
     wanted: dict[str, str] = {}
     for path in shown:
@@ -191,7 +190,24 @@ def plan_container(
         # What is shown already needs no step, and what is hidden already neither.
         if wanted[path] != around and (around == "hide" or wanted[path] == "hide"):
             steps[path] = wanted[path]
-    return ContainerPlan(tuple(steps.items()), scratch_bytes, mountpoint)
+    return steps
+
+
+def plan_container(
+    shown: Iterable[str], hidden: Iterable[str], scratch_bytes: int, mountpoint: str
+) -> ContainerPlan:
+    """Decide what is mounted where.
+
+    Parameters
+    ----------
+    shown, hidden
+        As for `visible_steps`.
+    scratch_bytes
+        Size of `/tmp` and of `/dev/shm`.
+    mountpoint
+        An existing folder on which the root is built.
+    """
+    return ContainerPlan(tuple(visible_steps(shown, hidden).items()), scratch_bytes, mountpoint)
 
 
 def new_namespaces() -> None:
@@ -251,7 +267,7 @@ def _bind_device(source: str, target: str) -> None:
 
 
 def _make_devices(root: str, more: Iterable[str]) -> None:
-    for path in (*(f"/dev/{name}" for name in _DEVICES), *more):
+    for path in (*DEVICES, *more):
         _bind_device(path, root + path)
     for name, there in (("fd", ""), ("stdin", "/0"), ("stdout", "/1"), ("stderr", "/2")):
         os.symlink(f"/proc/self/fd{there}", f"{root}/dev/{name}")
@@ -299,7 +315,7 @@ def drop_capabilities() -> None:
     container.drop_capabilities()
 
 
-def _leave_keyring() -> None:
+def leave_keyring() -> None:
     """Begin an empty session keyring; the inherited one may hold the user's tickets and keys."""
     number = _KEYCTL.get(platform.machine())
     if number is not None:
@@ -308,12 +324,12 @@ def _leave_keyring() -> None:
 
 def contained_body() -> None:
     """Give up every privilege; to be called by the process that will run the submission."""
-    _leave_keyring()
-    libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    leave_keyring()
+    libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     container.drop_capabilities()
-    container.setup_seccomp_filter()
     # Inherited from the first process as 0, under which it could not even read its own /proc entries.
     libc.prctl(libc.PR_SET_DUMPABLE, libc.SUID_DUMP_USER, 0, 0, 0)
+    seccomp.install(seccomp.rules())
 
 
 def contained_init(plan: ContainerPlan, devices: Iterable[str] = ()) -> None:
