@@ -32,13 +32,21 @@ if __name__ == "__main__":
                     "score",
                     "anomaly",
                     str(ROOT / "starting_kits/anomaly/random_forest"),
+                    *given,
+                    "--jobs",
+                    "2",
+                    "--json",
+                    "--workspace",
+                    str(workspace),
                 ]
-                + [*given, "--jobs", "2", "--json", "--workspace", str(workspace)]
             ),
             command(
-                [str(scripts / "ramp-test"), "--ramp-kit-dir", str(ROOT / "challenges/anomaly")]
-                + ["--ramp-data-dir", str(data if given else ROOT / "challenges/anomaly")]
-                + [
+                [
+                    str(scripts / "ramp-test"),
+                    "--ramp-kit-dir",
+                    str(ROOT / "challenges/anomaly"),
+                    "--ramp-data-dir",
+                    str(data if given else ROOT / "challenges/anomaly"),
                     "--ramp-submission-dir",
                     str(ROOT / "starting_kits/anomaly"),
                     "--submission",
