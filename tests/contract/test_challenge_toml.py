@@ -27,6 +27,8 @@ output = 1000
 scratch = "3MiB"
 log = 2000
 processes = 8
+gpu_seconds = 90
+gpu_memory = "6GiB"
 [features]
 withheld = ["Weight", "Label"]
 [prediction_file]
@@ -72,6 +74,8 @@ def test_every_key_arrives_where_it_belongs(write: Callable[..., Path]) -> None:
         scratch_bytes=3 * 1024**2,
         log_bytes=2000,
         processes=8,
+        gpu_seconds=90,
+        gpu_memory_bytes=6 * 1024**3,
     )
     assert config.withheld == ("Weight", "Label")
     assert config.prediction_file is not None
@@ -101,6 +105,8 @@ def test_without_the_file_there_are_defaults(tmp_path: Path) -> None:
         ('memory = "2GiB"', 'memory = "2 lots"', "limits.memory"),
         ("output = 1000", "output = -1", "limits.output"),
         ("processes = 8", "processes = 8.5", "limits.processes"),
+        ("gpu_seconds = 90", "gpu_seconds = 0", "limits.gpu_seconds"),
+        ('gpu_memory = "6GiB"', "gpu_memory = false", "limits.gpu_memory"),
         ('["Weight", "Label"]', '["Weight", 3]', "features.withheld[1]"),
         ('["Weight", "Label"]', '["Weight", "Weight"]', "features.withheld"),
         ('id = "EventId"', 'id = "Event"', "prediction_file.columns.Event"),

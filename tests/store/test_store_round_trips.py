@@ -51,6 +51,8 @@ limits = st.builds(
     memory_bytes=st.integers(1, 2**60),
     output_bytes=st.integers(1, 2**60),
     processes=st.integers(1, 2**20),
+    gpu_seconds=st.none() | positive,
+    gpu_memory_bytes=st.none() | st.integers(1, 2**60),
 )
 keys = st.builds(
     RunKey,
@@ -61,6 +63,7 @@ keys = st.builds(
     limits=limits,
     seed=st.integers(),
     quick=st.booleans(),
+    gpus=st.integers(0, 64),
 )
 arrays = st.builds(
     StoredArray,
@@ -83,6 +86,9 @@ outcomes = st.builds(
     cpu_seconds=floats,
     peak_memory_bytes=counts,
     log=anything,
+    gpus=st.lists(anything, max_size=2).map(tuple),
+    gpu_seconds=floats,
+    gpu_peak_memory_bytes=counts,
 )
 scores = st.dictionaries(anything, st.dictionaries(anything, floats, max_size=3), max_size=3)
 plain_data: st.SearchStrategy[Any] = st.recursive(
@@ -129,14 +135,26 @@ def test_digests_are_equal_exactly_for_equal_keys(one: RunKey, other: RunKey) ->
 
 
 def test_whole_numbers_and_floats_are_one_key() -> None:
-    assert codec.key_digest(key(limits=Limits(fit_wall=60))) == codec.key_digest(
-        key(limits=Limits(fit_wall=60.0, memory_bytes=4294967296.0))  # type: ignore[arg-type]
+    assert codec.key_digest(key(limits=Limits(fit_wall=60, gpu_seconds=9))) == codec.key_digest(
+        key(limits=Limits(fit_wall=60.0, gpu_seconds=9.0, memory_bytes=4294967296.0))  # type: ignore[arg-type]
     )
 
 
 @given(outcomes)
 def test_fold_outcomes_come_back_from_text(record: FoldOutcome) -> None:
     assert codec.decode_fold(codec.encode_fold(record)) == record
+
+
+def test_an_outcome_and_a_key_from_before_gpus_were_recorded_can_be_read() -> None:
+    record, run_key = FoldOutcome(fold=1, verdict=Verdict.SCORED, cpu_seconds=2.5), key()
+    old_record, old_key = codec.loads(codec.encode_fold(record)), codec.loads(codec.encode_key(run_key))
+    for name in ("gpus", "gpu_seconds", "gpu_peak_memory_bytes"):
+        del old_record[name]
+    for name in ("gpu_seconds", "gpu_memory_bytes"):
+        del old_key["limits"][name]
+    del old_key["gpus"]
+    assert codec.decode_fold(codec.dumps(old_record)) == record
+    assert codec.decode_key(codec.dumps(old_key)) == run_key
 
 
 @given(scorings)
