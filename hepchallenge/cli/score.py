@@ -45,7 +45,7 @@ def _size(ctx: click.Context, param: click.Parameter, value: str | None) -> int 
 )
 @click.option(
     "--isolation",
-    type=click.Choice(["namespaces", "none"]),
+    type=click.Choice(["namespaces", "landlock", "none"]),
     help="Run at this level or not at all; default: the strongest that this host offers.",
 )
 @click.option("--fit-wall", type=_SECONDS, metavar="S", help="Wall-clock seconds for fit.")

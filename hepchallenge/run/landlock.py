@@ -1,7 +1,7 @@
 """Isolation without namespaces: Landlock for files and signals, a filter of system calls for the rest.
 
 Landlock (Linux 5.13 and later) lets a process give up, for itself and all that it starts, every access to
-files but to those below listed paths; no privilege is needed. It has grown since, which its ABI version tells:
+files but to those below listed paths; no privilege is needed. It has grown since, as its ABI version tells:
 version 3 looks after truncation, 4 after TCP, 5 after devices, 6 after signals and abstract sockets. What a
 version does not look after is refused by `seccomp.landlock_rules`.
 

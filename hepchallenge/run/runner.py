@@ -43,6 +43,7 @@ from hepchallenge.run.frames import (
 from hepchallenge.run.gpu import GpuMeter, GpuPool
 from hepchallenge.run.intake import check_prediction
 from hepchallenge.run.isolation import Isolation
+from hepchallenge.run.landlock import hidden_from_others
 from hepchallenge.run.logs import KeptLog
 from hepchallenge.run.scratch import remove_tree, used
 from hepchallenge.run.warden import Word, ask_below
@@ -420,6 +421,9 @@ class Runner:
         self._closed = False
         self._running: set[_Watch] = set()
         self._start_zygote()
+        self._hiding = contextlib.ExitStack()
+        if isolation is Isolation.LANDLOCK:
+            self._hiding.enter_context(hidden_from_others())
 
     def __enter__(self) -> Runner:
         return self
@@ -434,6 +438,9 @@ class Runner:
         scratch = "/tmp" if self.isolation is Isolation.NAMESPACES else str(self._scratch)
         # Nothing else of this process's environment is passed on, no PYTHON* variable in particular.
         own = {"HOME": scratch, "TMPDIR": scratch, "MPLCONFIGDIR": scratch, "CUDA_VISIBLE_DEVICES": ""}
+        if self.isolation is Isolation.LANDLOCK:
+            # There are no semaphores that processes could share, and no list of users.
+            own |= {"JOBLIB_MULTIPROCESSING": "0"} | dict.fromkeys(("USER", "LOGNAME"), "participant")
         if self._test_mode:
             own["RAMP_TEST_MODE"] = "1"
         return environment | own | {"PYTHONHASHSEED": str(self._seed % 2**32), "PYTHONUNBUFFERED": "1"}
@@ -458,7 +465,12 @@ class Runner:
             )
         self._control = control
         self._heard = False
-        setup = {"path": _import_path(), "challenge_folder": str(self._folder), "modules": self._modules}
+        setup = {
+            "path": _import_path(),
+            "challenge_folder": str(self._folder),
+            "modules": self._modules,
+            "landlock": self.isolation is Isolation.LANDLOCK,
+        }
         with contextlib.suppress(OSError):
             control.send(json.dumps(setup).encode())
 
@@ -513,6 +525,7 @@ class Runner:
             self._zygote.kill()
             self._zygote.wait()
         remove_tree(self._scratch)
+        self._hiding.close()
 
     def _container(self, job: FoldJob) -> dict[str, Any] | None:
         if self.isolation is Isolation.NONE:
@@ -535,6 +548,10 @@ class Runner:
         challenges = Path(__file__).resolve().parents[1] / "challenges"
         hidden = [*job.hidden, folder, self._scratch, *challenges.glob("*/data")]
         hidden += [folder / name for name in ("data", "submissions", ".git")]
+        if self.isolation is Isolation.LANDLOCK:
+            from hepchallenge.run.landlock import plan_landlock
+
+            return asdict(plan_landlock(shown, map(str, hidden)))
         mountpoint = self._scratch / "root"
         mountpoint.mkdir(exist_ok=True)
         plan = plan_container(
@@ -586,7 +603,9 @@ class Runner:
                     "gpus": lease.visible if lease else "",
                 },
                 "devices": lease.nodes if lease else (),
-                "container": self._container(job),
+                "container": self._container(job) if self.isolation is Isolation.NAMESPACES else None,
+                "landlock": self._container(job) if self.isolation is Isolation.LANDLOCK else None,
+                "jobs": self.jobs,
                 "cores": slot,
                 "file_bytes": self.limits.scratch_bytes,
                 "processes": self.limits.processes,

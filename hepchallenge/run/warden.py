@@ -1,7 +1,7 @@
 """The process that stands between the runner and one fold: starts it, watches it, ends it whole.
 
 A warden is a fork of the zygote. Below it stands an *init*, the first process of the container (or
-a plain subreaper at isolation `none`), and below that the process that runs the submission. When
+a plain subreaper where there are no namespaces), and below that the process that runs the submission. When
 the runner says so, closes the link or dies, the warden kills everything below it and only then
 reports how it ended.
 """
@@ -26,7 +26,7 @@ from typing import Any
 
 from benchexec import libc
 
-from hepchallenge.run import container
+from hepchallenge.run import container, landlock
 
 __all__ = ["WardenPlan", "Word", "ask_below", "descendants", "guard"]
 
@@ -53,7 +53,7 @@ class Word(bytes, Enum):
 
 @dataclass(frozen=True)
 class WardenPlan:
-    """How to contain one fold. `container` is None at isolation `none`."""
+    """How to contain one fold; `container` and `landlock` are None but at the level of that name."""
 
     container: container.ContainerPlan | None
     cores: tuple[int, ...]
@@ -64,6 +64,9 @@ class WardenPlan:
     """Descriptor of the body's channel, which nobody else may hold open."""
     devices: tuple[str, ...] = ()
     """Device files of leased GPUs, the only ones besides /dev/null and its like that are to be had."""
+    landlock: landlock.LandlockPlan | None = None
+    jobs: int = 1
+    """How many folds run at once."""
 
 
 def descendants(pid: int) -> list[int]:
@@ -90,8 +93,23 @@ def _limit_resources(plan: WardenPlan) -> None:
         # The watching runner ends a fold with too many; this only holds a fork bomb down until then.
         most = 2 * plan.processes + 64
         resource.setrlimit(resource.RLIMIT_NPROC, (most, most))
+    elif plan.landlock is not None and os.getuid():
+        # The same, where all processes of the user count. For root the kernel has no such limit.
+        most = _tasks_of_user() + plan.jobs * (2 * plan.processes + 64)
+        resource.setrlimit(resource.RLIMIT_NPROC, (most, most))
     if plan.cores:
         os.sched_setaffinity(0, plan.cores)
+
+
+def _tasks_of_user() -> int:
+    """Return the number of processes and threads of this user."""
+    count = 0
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/status") as file:
+            words = dict(line.split(":", 1) for line in file if line.startswith(("Uid:", "Threads:")))
+            if int(words["Uid"].split()[0]) == os.getuid():
+                count += int(words["Threads"])
+    return count
 
 
 def _kernel_version() -> tuple[int, ...]:
@@ -125,6 +143,8 @@ def _become_ordinary(plan: WardenPlan, start: socket.socket) -> None:
     os.setsid()
     if plan.container is not None:
         container.contained_body()
+    elif plan.landlock is not None:
+        landlock.give_up_privileges()
     else:
         libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
         libc.prctl(libc.PR_SET_DUMPABLE, libc.SUID_DUMP_USER, 0, 0, 0)
@@ -133,6 +153,8 @@ def _become_ordinary(plan: WardenPlan, start: socket.socket) -> None:
     os.set_inheritable(plan.private, False)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.argv[:] = [""]
+    if plan.landlock is not None:
+        landlock.confine(plan.landlock, plan.working_folder, plan.devices)
 
 
 def _init(plan: WardenPlan, start: socket.socket, body: Callable[[], None]) -> None:
@@ -160,6 +182,7 @@ def _init(plan: WardenPlan, start: socket.socket, body: Callable[[], None]) -> N
         body()
         return
     os.close(plan.private)
+    held = landlock.keep_own_proc(child) if plan.landlock is not None else []
     if plan.container is not None:
         container.drop_capabilities()
     while True:
@@ -168,6 +191,8 @@ def _init(plan: WardenPlan, start: socket.socket, body: Callable[[], None]) -> N
             # Told on a socket that the submission never had, so that no exit code of its own can pass
             # for a fault of the host.
             _tell(start, **_say_status(status))
+            for descriptor in held:
+                os.close(descriptor)
             return
 
 

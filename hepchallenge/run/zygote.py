@@ -12,16 +12,20 @@ import gc
 import importlib
 import json
 import os
+import pkgutil
 import signal
 import socket
 import sys
 from pathlib import Path
 from typing import Any
 
+from benchexec import libc
+
 from hepchallenge.run import warden
 from hepchallenge.run.container import ContainerPlan
 from hepchallenge.run.fold import FoldTask, serve_fold
 from hepchallenge.run.frames import Channel
+from hepchallenge.run.landlock import LandlockPlan
 
 __all__ = ["main"]
 
@@ -39,6 +43,18 @@ def _warm_up(modules: list[str]) -> None:
     for name in modules:
         with contextlib.suppress(BaseException):
             importlib.import_module(name)
+
+
+def _become_landlocked() -> None:
+    """Prepare for forks that share this process's user and file system and may open listed files only."""
+    # Neither memory nor descriptors of this process and of the wardens are then to be had.
+    libc.prctl(libc.PR_SET_DUMPABLE, libc.SUID_DUMP_DISABLE, 0, 0, 0)
+    # A folder of the import path in which not all is shown cannot be listed there. What is found now is kept.
+    for entry in sys.path:
+        finder = pkgutil.get_importer(entry)
+        if finder is not None:
+            with contextlib.suppress(Exception):
+                finder.find_spec("hepchallenge_no_such_module")
 
 
 def _fork_warden(job: dict[str, Any], descriptors: list[int], workflow: Any, control: socket.socket) -> None:
@@ -73,6 +89,8 @@ def _fork_warden(job: dict[str, Any], descriptors: list[int], workflow: Any, con
             processes=int(job["processes"]),
             private=channel_fd,
             devices=tuple(job["devices"]),
+            landlock=LandlockPlan(**job["landlock"]) if job["landlock"] else None,
+            jobs=int(job["jobs"]),
         )
         warden.guard(plan, link, body)
     except BaseException as error:
@@ -85,8 +103,8 @@ def _fork_warden(job: dict[str, Any], descriptors: list[int], workflow: Any, con
 def main(control: socket.socket, setup: dict[str, Any]) -> None:
     """Serve jobs from the runner until it closes the control socket.
 
-    `setup` names the challenge's folder and the modules to import; each message is the path of a job in
-    JSON, with three descriptors: private channel, log pipe, link to the runner.
+    `setup` names the challenge's folder, the modules to import and whether folds use Landlock; each message
+    is the path of a job in JSON, with three descriptors: private channel, log pipe, link to the runner.
     """
     # Wardens report through their links; nobody waits for them here.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
@@ -98,6 +116,8 @@ def main(control: socket.socket, setup: dict[str, Any]) -> None:
     try:
         workflow = _load_workflow(setup["challenge_folder"])
         _warm_up(setup["modules"])
+        if setup["landlock"]:
+            _become_landlocked()
         word: dict[str, Any] = {"ready": True}
     except BaseException as error:
         word = {"error": f"{type(error).__name__}: {error}"}
