@@ -195,6 +195,7 @@ class _Judge:
             )
             assert work.run is not None, "a run is opened before its folds"
             outcome = self.store.record_fold(work.run, outcome)
+            self.store.drop_live_log(work.run, fold)
             if outcome.verdict is not Verdict.INFRASTRUCTURE or attempt == _TRIES - 1:
                 break
         if not outcome.succeeded:
@@ -204,6 +205,7 @@ class _Judge:
 
     def _run_code(self, work: _Work, fold: int) -> tuple[FoldOutcome, Mapping[str, np.ndarray]]:
         from hepchallenge.data import cache_root
+        from hepchallenge.run.logs import read_live_log
         from hepchallenge.run.runner import FoldJob
         from hepchallenge.stage.labels import mask_labels
 
@@ -211,6 +213,8 @@ class _Judge:
         assert work.run is not None
         truth = self.staged.truth
         train_is, valid_is = truth.folds[fold]
+        live_log = self.store.live_log(work.run, fold)
+        self.store.drop_live_log(work.run, fold)
         job = FoldJob(
             fold=fold,
             submission=work.taken.folder,
@@ -224,8 +228,10 @@ class _Judge:
             seed=work.run.key.seed,
             predictions_class=self.challenge.problem.Predictions,
             hidden=(self.staged.path, self.store.workspace, cache_root()),
+            live_log=live_log,
         )
         result = self.runner.run_fold(job)
+        log = result.log or read_live_log(live_log)
         outcome = FoldOutcome(
             fold=fold,
             verdict=result.verdict,
@@ -238,7 +244,7 @@ class _Judge:
             gpus=result.gpus,
             gpu_seconds=result.gpu_seconds,
             gpu_peak_memory_bytes=result.gpu_peak_memory_bytes,
-            log=self.store.save_log(result.log) if result.log else "",
+            log=self.store.save_log(log) if log else "",
         )
         return outcome, result.predictions
 

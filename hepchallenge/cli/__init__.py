@@ -21,6 +21,7 @@ _COMMANDS = {
     "new": ("new", "Start a submission from a starting kit."),
     "score": ("score", "Run submissions apart from the labels and score them."),
     "rescore": ("rescore", "Score stored predictions again without running anything."),
+    "log": ("log", "Show what a submission printed, and why it ended."),
     "board": ("board", "Show or export the leaderboard."),
     "doctor": ("doctor", "Say whether strangers' code can be run safely on this host."),
 }

@@ -33,7 +33,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from hepchallenge.exceptions import StoreError, UsageError
+from hepchallenge.exceptions import StoreError, UnknownName, UsageError
 from hepchallenge.records import BoardEntry, DataInfo, FoldOutcome, RunKey, Scoring, StoredArray, Submission
 from hepchallenge.store import codec, files, locks, schema
 
@@ -125,6 +125,7 @@ class Store:
         self._engine, self._name = _make_engine(self.workspace, url)
         files.sweep(self.workspace / "predictions")
         files.sweep(self.workspace / "logs")
+        files.sweep_live_logs(self.workspace / "logs" / "running")
         if self._do(_found_version) is None:
             self._do(_create, write=True)
         found = self._do(_found_version)
@@ -294,6 +295,30 @@ class Store:
         settled = self.fold_outcomes(run)
         return {fold: failures[fold] for fold in sorted(failures) if fold not in settled}
 
+    def latest_run(self, challenge: str, name: str) -> Run:
+        """Return the run that was opened last for a submission of this name or digest.
+
+        Raises
+        ------
+        UnknownName
+            If the challenge has no run of such a submission here.
+        """
+        runs, submissions = schema.runs, schema.submissions
+        mine = submissions.c.challenge == codec.escape(challenge)
+        wanted = (
+            select(runs)
+            .join(submissions, submissions.c.digest == runs.c.submission_digest)
+            .where(runs.c.challenge == codec.escape(challenge), mine)
+            .where((submissions.c.name == codec.escape(name)) | (submissions.c.digest == codec.escape(name)))
+            .order_by(runs.c.id.desc())
+            .limit(1)
+        )
+        found = self._rows(wanted)
+        if not found:
+            known = self._rows(select(submissions.c.name).where(mine).distinct())
+            raise UnknownName("submission", name, (codec.unescape(row.name) for row in known))
+        return _run(found[0])
+
     # Scorings
 
     def record_scoring(self, run: Run, scoring: Scoring) -> int:
@@ -385,6 +410,15 @@ class Store:
     def load_log(self, path: str) -> bytes:
         """Return the bytes of a kept log."""
         return files.load_log(self.workspace, path)
+
+    def live_log(self, run: Run, fold: int) -> Path:
+        """Return where the log of a fold lies while it runs, and after its runner was killed."""
+        return self.workspace / "logs" / "running" / f"{run.key_digest}-{fold}.log"
+
+    def drop_live_log(self, run: Run, fold: int) -> None:
+        """Remove it, as garbage of a killed runner or since what it held is recorded."""
+        with contextlib.suppress(OSError):
+            self.live_log(run, fold).unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def lock(self, key: RunKey, on_wait: Callable[[], object] | None = None) -> Iterator[None]:

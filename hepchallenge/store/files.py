@@ -22,7 +22,7 @@ import numpy as np
 from hepchallenge.exceptions import StoreError
 from hepchallenge.records import StoredArray
 
-__all__ = ["load_array", "load_log", "save_array", "save_log", "sweep", "write_atomically"]
+__all__ = ["load_array", "load_log", "save_array", "save_log", "sweep", "sweep_live_logs", "write_atomically"]
 
 _PART_SUFFIX = ".part"
 _ABANDONED_AFTER = 24 * 3600.0
@@ -98,6 +98,14 @@ def sweep(folder: Path) -> None:
     with contextlib.suppress(OSError):
         for leftover in folder.glob(f".*{_PART_SUFFIX}"):
             if time.time() - leftover.stat().st_mtime > _ABANDONED_AFTER:
+                leftover.unlink(missing_ok=True)
+
+
+def sweep_live_logs(folder: Path) -> None:
+    """Remove logs of folds whose run was given up: nothing was written to them for a week."""
+    with contextlib.suppress(OSError):
+        for leftover in folder.glob("*.log"):
+            if time.time() - leftover.stat().st_mtime > 7 * _ABANDONED_AFTER:
                 leftover.unlink(missing_ok=True)
 
 
