@@ -6,7 +6,6 @@ less exact or smaller is `warn`.
 
 from __future__ import annotations
 
-import ctypes
 import importlib.metadata
 import os
 import platform
@@ -25,13 +24,10 @@ import psutil
 
 from hepchallenge.exceptions import InfrastructureError
 from hepchallenge.records import Limits
-from hepchallenge.run import accounting, gpu
 from hepchallenge.run.isolation import Isolation, probe
 
-__all__ = ["CHECKS", "Check", "Finding", "Host", "Status", "examine", "is_safe", "landlock_abi", "report"]
+__all__ = ["CHECKS", "Check", "Finding", "Host", "Status", "examine", "is_safe", "report"]
 
-_LANDLOCK_CREATE_RULESET = 444
-_LANDLOCK_VERSION_FLAG = 1
 _LITTLE_DISK = 2 * 1024**3
 _NO_DISK = 64 * 1024**2
 _UPPER = tuple(level for level in Isolation if level is not Isolation.NONE)
@@ -163,35 +159,26 @@ def _level(level: Isolation, _: Host) -> Answer:
     return (Status.WARN if others else Status.FAIL), reason, mend
 
 
-def landlock_abi() -> int:
-    """Return the version of Landlock that the kernel speaks, 0 if none."""
-    call = ctypes.CDLL(None, use_errno=True).syscall
-    call.restype = ctypes.c_long
-    size, flags = ctypes.c_size_t(0), ctypes.c_uint32(_LANDLOCK_VERSION_FLAG)
-    # The same number on every architecture.
-    version = call(ctypes.c_long(_LANDLOCK_CREATE_RULESET), None, size, flags)
-    return max(0, int(version))
-
-
 def _landlock(_: Host) -> Answer:
-    version = landlock_abi()
-    if version:
+    from hepchallenge.run import landlock
+
+    if version := landlock.abi_version():
         return _ok(f"ABI {version}")
     mend = "use Linux 5.13 or newer, with landlock in the boot parameter lsm="
     return Status.WARN, "the kernel does not offer it", mend
 
 
 def _seccomp(_: Host) -> Answer:
-    try:
-        actions = Path("/proc/sys/kernel/seccomp/actions_avail").read_text().split()
-    except OSError:
-        actions = []
-    if "errno" in actions:
-        return _ok("system calls can be filtered")
-    return Status.WARN, "system calls cannot be filtered", "use a kernel with CONFIG_SECCOMP_FILTER"
+    from hepchallenge.run import seccomp
+
+    if reason := seccomp.unavailable():
+        return Status.WARN, reason, "use a kernel with CONFIG_SECCOMP_FILTER, on x86-64 or 64-bit ARM"
+    return _ok("system calls can be filtered")
 
 
 def _cgroups(_: Host) -> Answer:
+    from hepchallenge.run import accounting
+
     version = 2 if os.path.exists("/sys/fs/cgroup/cgroup.controllers") else 1
     if accounting.choose_accounting() is accounting.Accounting.CGROUP:
         return _ok(f"CPU time and memory are counted by the kernel (cgroups version {version})")
@@ -244,6 +231,8 @@ def _disk(folder: Callable[[Host], Path], mend: str, host: Host) -> Answer:
 
 
 def _gpus(_: Host) -> Answer:
+    from hepchallenge.run import gpu
+
     try:
         driver = gpu.open_devices()
     except InfrastructureError as error:
@@ -283,9 +272,12 @@ CHECKS: tuple[Check, ...] = (
 
 
 def examine(host: Host, checks: Sequence[Check] = CHECKS) -> list[Finding]:
-    """Make all checks; one that breaks is a finding too, since nothing is known then."""
-    findings = []
-    for name, look in checks:
+    """Make all checks; one that breaks is a finding too, since nothing is known then.
+
+    Elsewhere than on Linux the first one says all.
+    """
+    findings: list[Finding] = []
+    for name, look in checks if sys.platform == "linux" else checks[:1]:
         try:
             answer = look(host)
         except Exception as error:

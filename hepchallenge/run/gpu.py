@@ -166,9 +166,10 @@ def open_devices() -> Devices:
 
 
 def _lock_device(device: Device) -> socket.socket | None:
-    """Keep other commands of this host off a device, until the socket is closed; None if one has it.
+    """Keep everybody else off a device, in this command and others, until the socket is closed.
 
-    A name of the abstract kind belongs to no user and to no folder, and dies with its process.
+    None if somebody has it already. A name of the abstract kind belongs to no user and to no folder, and
+    dies with its process.
     """
     lock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     try:
@@ -294,7 +295,6 @@ class GpuPool:
     def __init__(self, per_fold: int, driver: Devices) -> None:
         self.per_fold = per_fold
         self._driver = driver
-        self._taken: set[str] = set()
         self._change = threading.Condition()
         self._closed = False
         try:
@@ -329,8 +329,6 @@ class GpuPool:
         for device in self.devices:
             if len(chosen) == self.per_fold:
                 break
-            if device.uuid in self._taken:
-                continue
             lock = _lock_device(device)
             if lock is not None:
                 locks.callback(lock.close)
@@ -339,7 +337,6 @@ class GpuPool:
             # All or none: two commands that each hold a part would wait for each other for ever.
             locks.close()
             return []
-        self._taken.update(device.uuid for device in chosen)
         return chosen
 
     @contextlib.contextmanager
@@ -369,7 +366,6 @@ class GpuPool:
             finally:
                 locks.close()
                 with self._change:
-                    self._taken -= {device.uuid for device in chosen}
                     self._change.notify_all()
 
     def _check_open(self) -> None:

@@ -15,7 +15,7 @@ import pytest
 from toy_gpus import ToyDriver, toy_devices
 
 from hepchallenge.exceptions import InfrastructureError
-from hepchallenge.run import accounting, doctor, gpu
+from hepchallenge.run import accounting, doctor, gpu, landlock, seccomp
 from hepchallenge.run.doctor import CHECKS, Finding, Host, Status, examine, is_safe
 from hepchallenge.run.isolation import Isolation, probe
 
@@ -112,9 +112,22 @@ def test_one_upper_level_is_enough_and_the_others_are_warnings(look: Callable, l
 def test_the_version_of_landlock_is_told(
     look: Callable, monkeypatch: pytest.MonkeyPatch, version: int, status: Status, fact: str
 ) -> None:
-    monkeypatch.setattr(doctor, "landlock_abi", lambda: version)
+    monkeypatch.setattr(landlock, "abi_version", lambda: version)
     finding = look("kernel landlock")
     assert (finding.status, fact in finding.fact) == (status, True)
+
+
+def test_without_seccomp_it_is_said_why(look: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seccomp, "unavailable", lambda: "the kernel was built without seccomp")
+    finding = look("kernel seccomp")
+    assert (finding.status, finding.fact) == (Status.WARN, "the kernel was built without seccomp")
+
+
+def test_elsewhere_than_on_linux_one_line_says_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor.sys, "platform", "darwin")
+    (finding,) = examine(Host(tmp_path, tmp_path))
+    assert (finding.check, finding.status) == ("platform", Status.FAIL)
+    assert "Linux only" in finding.mend
 
 
 def test_sampled_accounting_is_a_warning_that_says_how_to_get_cgroups(

@@ -142,7 +142,8 @@ def test_a_process_of_somebody_else_is_never_ended(
             ):
                 pass
             assert foreign.poll() is None
-            assert not pool._taken
+            with contextlib.ExitStack() as locks:
+                assert pool._take(locks), "the device is free again"
         finally:
             foreign.kill()
             runs.kill()
@@ -211,7 +212,7 @@ def test_a_fold_sees_its_leased_devices_and_no_others(tmp_path: Path, need: Any,
     driver = ToyDriver(toy_devices(2))
     pool = GpuPool(2, driver)
     with open_bench(tmp_path, need(level), gpus=pool) as bench:
-        result = bench.run(classifier(fit=SHOW))
+        result = bench.run(classifier(fit=SHOW + "time.sleep(0.5)"))
     assert result.verdict is Verdict.SCORED, result.message
     log = result.log.decode()
     assert f"visible: {driver.find()[0].uuid},{driver.find()[1].uuid}\n" in log
@@ -278,7 +279,8 @@ def test_a_driver_that_fails_is_nobodys_fault(tmp_path: Path) -> None:
     with open_bench(tmp_path, Isolation.NONE, gpus=pool) as bench:
         result = bench.run(classifier())
     assert (result.verdict, "GPU is lost" in result.message) == (Verdict.INFRASTRUCTURE, True)
-    assert not pool._taken
+    with contextlib.ExitStack() as locks:
+        assert pool._take(locks), "the device is free again"
 
 
 def test_without_nvidia_ml_py_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
