@@ -23,9 +23,22 @@ def bench(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         yield opened
 
 
+@pytest.fixture(scope="module", params=[level for level in Isolation if level is not Isolation.NONE])
+def walled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    """At every level that is a wall."""
+    with open_bench(tmp_path_factory.mktemp("walled"), need(request.param)) as opened:
+        yield opened
+
+
 @pytest.fixture(scope="module")
-def walled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    with open_bench(tmp_path_factory.mktemp("walled"), need(Isolation.NAMESPACES)) as opened:
+def contained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    with open_bench(tmp_path_factory.mktemp("contained"), need(Isolation.NAMESPACES)) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def landlocked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    with open_bench(tmp_path_factory.mktemp("landlocked"), need(Isolation.LANDLOCK)) as opened:
         yield opened
 
 

@@ -102,13 +102,13 @@ def test_a_challenge_that_cannot_be_imported_is_no_fault_of_a_submission(
 
 
 def test_a_sandbox_that_cannot_be_furnished_is_the_hosts_fault(
-    walled: Bench, monkeypatch: pytest.MonkeyPatch
+    contained: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan = walled.runner._container(walled.job(classifier()))
+    plan = contained.runner._container(contained.job(classifier()))
     assert plan is not None
     plan["steps"] = [["/not/there", "show"]]
-    monkeypatch.setattr(walled.runner, "_container", lambda job: plan)
-    result = walled.run(classifier())
+    monkeypatch.setattr(contained.runner, "_container", lambda job: plan)
+    result = contained.run(classifier())
     assert (result.verdict, "sandbox" in result.message) == (Verdict.INFRASTRUCTURE, True)
 
 
@@ -146,11 +146,14 @@ def test_a_mistake_of_the_runner_is_a_verdict_of_one_fold_only(
 def test_a_demanded_level_that_the_host_lacks_is_an_error_and_never_a_weaker_level(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(isolation, "probe", lambda level: "not today" if level == "namespaces" else "")
-    with pytest.raises(IsolationUnavailable, match="not today") as caught:
-        isolation.choose_isolation("namespaces")
-    assert caught.value.exit_code == 3
+    monkeypatch.setattr(isolation, "probe", lambda level: "not today" if level != "none" else "")
+    for level in ("namespaces", "landlock"):
+        with pytest.raises(IsolationUnavailable, match="not today") as caught:
+            isolation.choose_isolation(level)
+        assert caught.value.exit_code == 3
     assert isolation.choose_isolation(None) is Isolation.NONE
+    monkeypatch.setattr(isolation, "probe", lambda level: "not today" if level == "namespaces" else "")
+    assert isolation.choose_isolation(None) is Isolation.LANDLOCK
 
 
 def test_nothing_is_left_on_disk_or_running_after_a_runner(tmp_path: Path, need: Any) -> None:
