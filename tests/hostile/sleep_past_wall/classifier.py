@@ -1,0 +1,8 @@
+import time
+
+import known
+
+
+class Classifier(known.Zeros):
+    def fit(self, X, y):
+        time.sleep(30)

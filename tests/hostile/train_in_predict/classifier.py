@@ -1,0 +1,8 @@
+import known
+
+
+class Classifier(known.Zeros):
+    def predict(self, X):
+        known.burn(2)
+        known.did("compute two seconds in predict")
+        return super().predict(X)

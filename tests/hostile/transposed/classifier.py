@@ -1,0 +1,7 @@
+import known
+import numpy as np
+
+
+class Classifier(known.Zeros):
+    def predict(self, X):
+        return np.zeros((1, len(X)))

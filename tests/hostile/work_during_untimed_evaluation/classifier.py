@@ -1,0 +1,16 @@
+import threading
+import time
+
+import known
+
+
+class Classifier(known.Zeros):
+    def fit(self, X, y):
+        self.thread = threading.Thread(target=known.burn, args=(3,), daemon=True)
+        self.thread.start()
+
+    def predict(self, X):
+        time.sleep(0.3)
+        self.thread.join()
+        known.did("compute three seconds between the phases")
+        return super().predict(X)
