@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from hepchallenge.bundle import write_bundle
-from hepchallenge.records import Limits
+from hepchallenge.records import Limits, Verdict
 from hepchallenge.run.accounting import Accounting, choose_accounting
 from hepchallenge.run.isolation import Isolation
 from hepchallenge.run.runner import FoldJob, Runner
@@ -231,3 +232,44 @@ def open_bench(
         **options,
     ) as runner:
         yield Bench(runner, kit, folder)
+
+
+TRY = """
+import ctypes, json, socket, subprocess
+
+def outcome(action):
+    try:
+        return ["done", action()]
+    except BaseException as error:
+        return ["refused", f"{type(error).__name__}: {error}"]
+
+def say(action):
+    print("SAYS " + json.dumps(outcome(action), default=str), flush=True)
+
+def readable(path):
+    try:
+        return bool(os.listdir(path) if os.path.isdir(path) else [open(path).read(1)])
+    except OSError:
+        return False
+
+libc = ctypes.CDLL(None, use_errno=True)
+
+def call(name, *args):
+    if getattr(libc, name)(*args) < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+"""
+
+
+def said(bench: Bench, action: str, **changes: Any) -> Any:
+    """Run one action inside; return "done" or "refused", and what came of it."""
+    result = bench.run(classifier(fit=f"say(lambda: {action})", top=TRY), **changes)
+    assert result.verdict is Verdict.SCORED, result.message
+    line = next(line for line in result.log.decode().splitlines() if line.startswith("SAYS "))
+    return json.loads(line.removeprefix("SAYS "))
+
+
+def refused(bench: Bench, action: str) -> bool:
+    """Whether an action inside raises an error."""
+    word, what = said(bench, action)
+    assert word in ("done", "refused"), what
+    return word == "refused"

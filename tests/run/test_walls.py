@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import sys
@@ -10,52 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_kit import Bench, classifier, open_bench
+from small_kit import Bench, open_bench, refused, said
 
-from hepchallenge.records import Verdict
 from hepchallenge.run import container
 from hepchallenge.run.isolation import Isolation
 
 WALLS = [level for level in Isolation if level is not Isolation.NONE]
-
-TRY = """
-import ctypes, json, socket, subprocess
-
-def outcome(action):
-    try:
-        return ["done", action()]
-    except BaseException as error:
-        return ["refused", f"{type(error).__name__}: {error}"]
-
-def say(action):
-    print("SAYS " + json.dumps(outcome(action), default=str), flush=True)
-
-def readable(path):
-    try:
-        return bool(os.listdir(path) if os.path.isdir(path) else [open(path).read(1)])
-    except OSError:
-        return False
-
-libc = ctypes.CDLL(None, use_errno=True)
-
-def call(name, *args):
-    if getattr(libc, name)(*args) < 0:
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-"""
-
-
-def said(bench: Bench, action: str, **changes: Any) -> Any:
-    """Run one action inside; return "done" or "refused", and what came of it."""
-    result = bench.run(classifier(fit=f"say(lambda: {action})", top=TRY), **changes)
-    assert result.verdict is Verdict.SCORED, result.message
-    line = next(line for line in result.log.decode().splitlines() if line.startswith("SAYS "))
-    return json.loads(line.removeprefix("SAYS "))
-
-
-def refused(bench: Bench, action: str) -> bool:
-    word, what = said(bench, action)
-    assert word in ("done", "refused"), what
-    return word == "refused"
 
 
 def test_the_probe_tells_what_is_done_from_what_is_refused(walled: Bench) -> None:
