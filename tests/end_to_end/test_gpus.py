@@ -78,6 +78,18 @@ def test_what_gpus_cost_is_recorded_and_a_run_with_them_is_a_run_of_its_own(
     assert (plain.run_at != good.run_at, plain.run_key.gpus, plain.gpu_seconds) == (True, 0, 0)
 
 
+def test_folds_that_cannot_run_at_once_for_want_of_gpus_have_all_cores(
+    kit: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gpu, "open_devices", lambda: ToyDriver(toy_devices(1)))
+    code = classifier(fit="raise ValueError('threads: ' + os.environ['OMP_NUM_THREADS'])")
+    told = write_submission(kit / "submissions" / "told", code)
+    document = hepchallenge.score(
+        kit, [told], gpus=1, jobs=16, isolation="none", workspace=kit.parent / "workspace"
+    )
+    assert f"threads: {len(os.sched_getaffinity(0))}" in document.submissions[0].scoring.message
+
+
 def test_more_gpus_than_there_are_end_the_command(kit: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpu, "open_devices", lambda: ToyDriver(toy_devices(1)))
     with pytest.raises(InfrastructureError, match="2 GPUs per fold were asked for, this host has 1"):

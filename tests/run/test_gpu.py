@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -26,8 +27,11 @@ from hepchallenge.run.isolation import Isolation
 from hepchallenge.run.warden import descendants
 
 
-def _sleeper() -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-c", "import time; time.sleep(90)"])
+@contextlib.contextmanager
+def _sleeper() -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(90)"]) as process:
+        yield process
+        process.kill()
 
 
 @pytest.mark.parametrize(("count", "per_fold", "most"), [(1, 1, 1), (3, 1, 3), (5, 2, 2)])
