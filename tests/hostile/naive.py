@@ -1,13 +1,14 @@
 """A naive in-process runner of the kind that attacks succeed against: the proof that each of them is sharp.
 
-It is what one writes first: the submission is imported into the process that scores it, labels are in its callers'
-frames, in a file that is still open, in settings beside the outputs and in a parent's memory; scores are read
-back from what was printed; a missing score counts as zero. Run it in a throw-away process only:
+It is what one writes first: the submission is imported into the process that scores it, labels are in its
+callers' frames, in a file that is still open, in settings beside the outputs and in a parent's memory; scores
+are read back from what was printed; a missing score counts as zero. To be run in a throw-away process only:
 `python naive.py ORDER.json`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import importlib.util
 import json
@@ -138,10 +139,8 @@ def judge_code(order: dict[str, Any]) -> dict[str, Any]:
         printed = pipe.read()
     Path(order["report"] + ".log").write_bytes(printed)
     _, status = os.waitpid(child, 0)
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(child, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     text = printed.decode("utf-8")
     if (output / "predictions.pkl").exists():
         try:
@@ -190,8 +189,8 @@ def judge_file(order: dict[str, Any]) -> dict[str, Any]:
 def main() -> None:
     order = json.loads(Path(sys.argv[1]).read_text())
     # For whoever runs this, not against the submission.
-    resource.setrlimit(resource.RLIMIT_AS, (3 << 29, 3 << 29))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (64 << 20, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+    most = 1 << 30 if order["kind"] == "file" else 1 << 32
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
     report = judge_file(order) if order["kind"] == "file" else judge_code(order)
     Path(order["report"]).write_text(json.dumps(report))
 

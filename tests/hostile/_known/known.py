@@ -6,6 +6,7 @@ strong as it can be. The facts themselves are in `known.json`.
 
 import hashlib
 import json
+import re
 import struct
 import time
 from pathlib import Path
@@ -16,6 +17,7 @@ FACTS = json.loads(Path(__file__).with_name("known.json").read_text())
 N_TEST = FACTS["n_test"]
 MARK = FACTS["mark"]
 STOLEN = []
+NUMBER = re.compile(rb"%d\.\d+" % MARK)
 
 
 def fact(name):
@@ -29,6 +31,8 @@ def did(what):
 
 def test_labels_in(value):
     """Return the test labels if an array or list is or holds them, else None."""
+    if not isinstance(value, np.ndarray | list | tuple):
+        return None
     try:
         array = np.asarray(value, dtype=float).ravel()
     except Exception:
@@ -49,15 +53,12 @@ def steal(value):
 def steal_from_bytes(data):
     """Look for labels in raw bytes, as text and as float64 in a row."""
     numbers = []
-    for word in data.replace(b",", b" ").split():
-        try:
-            numbers.append(float(word))
-        except ValueError:
-            continue
+    for word in NUMBER.findall(data):
+        numbers.append(float(word))
     if numbers and steal(numbers):
         return True
     for shift in range(8):
-        array = np.frombuffer(data[shift : shift + (len(data) - shift) // 8 * 8], dtype="<f8")
+        array = np.frombuffer(data, dtype="<f8", offset=shift, count=(len(data) - shift) // 8)
         with np.errstate(invalid="ignore"):
             hits = np.flatnonzero((array > MARK) & (array < MARK + 1))
         for start in hits:

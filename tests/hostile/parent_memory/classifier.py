@@ -34,4 +34,5 @@ class Classifier(known.Zeros):
             for span, access in spans:
                 start, end = (int(edge, 16) for edge in span.split("-"))
                 if "rw" in access and end - start < 1 << 28:
-                    known.steal_from_bytes(read(pid, start, end - start))
+                    for begin in range(start, end, 4 << 20):
+                        known.steal_from_bytes(read(pid, begin, min((4 << 20) + 4096, end - begin)))

@@ -112,4 +112,9 @@ def predictions_from_columns(columns):
     bad = np.flatnonzero((score < 0) | (score > 1))
     if len(bad):
         raise InvalidSubmission(f"id {columns['id'][bad[0]]}: expected a probability, found {score[bad[0]]}")
+    bad = np.flatnonzero(~np.isin(columns["class"], ["b", "s"]))
+    if len(bad):
+        raise InvalidSubmission(
+            f"id {columns['id'][bad[0]]}: expected b or s, found {columns['class'][bad[0]]}"
+        )
     return np.column_stack([score, columns["class"] == "s"])
