@@ -12,8 +12,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from click.testing import CliRunner
 from toy_gpus import ToyDriver, toy_devices
 
+from hepchallenge.cli import cli
 from hepchallenge.exceptions import InfrastructureError
 from hepchallenge.run import accounting, doctor, gpu, landlock, seccomp
 from hepchallenge.run.doctor import CHECKS, Finding, Host, Status, examine, is_safe
@@ -96,6 +98,12 @@ def test_no_level_but_none_is_a_failure(look: Callable, levels: Callable) -> Non
     assert {finding.status for finding in findings} == {Status.FAIL}
     assert not is_safe(findings)
     assert findings[0].fact == "the kernel says no"
+
+
+def test_the_command_ends_with_1_where_only_none_works(levels: Callable) -> None:
+    levels(Isolation.NONE)
+    done = CliRunner().invoke(cli, ["doctor", "--json"], standalone_mode=False)
+    assert (json.loads(done.stdout)["safe"], done.return_value) == (False, 1)
 
 
 @pytest.mark.skipif(len(UPPER) < 2, reason="there is one upper level only")
