@@ -36,20 +36,27 @@ def check_prediction(array: np.ndarray, part: str, n_rows: int, predictions_clas
         raise InvalidSubmission(
             f"prediction on {part}: expected {n_rows} rows, found an array of shape {array.shape}{hint}"
         )
-    if array.dtype.kind == "f":
-        finite = np.isfinite(array)
-        if not finite.all():
-            bad = np.argwhere(~finite)[0]
-            value = array[tuple(bad)]
-            count = int(array.size - np.count_nonzero(finite))
-            raise InvalidSubmission(
-                f"prediction on {part}: expected finite numbers, found {value} in row {bad[0]} "
-                f"({count} of {array.size} values; NaN is no abstention)"
-            )
+    _check_finite(array, part)
     if predictions_class is not None:
         try:
-            predictions_class(y_pred=array)
+            made = predictions_class(y_pred=array)
         except Exception as error:
             # The challenge's own check. It has seen the prediction only, so its words give nothing away.
             raise InvalidSubmission(f"prediction on {part}: {error}") from None
+        if array.dtype.kind == "U" and isinstance(values := getattr(made, "y_pred", None), np.ndarray):
+            # The word nan is text, until a class of predictions makes numbers of it.
+            _check_finite(values, part)
     return array
+
+
+def _check_finite(array: np.ndarray, part: str) -> None:
+    if array.dtype.kind != "f":
+        return
+    finite = np.isfinite(array)
+    if not finite.all():
+        bad = np.argwhere(~finite)[0]
+        count = int(array.size - np.count_nonzero(finite))
+        raise InvalidSubmission(
+            f"prediction on {part}: expected finite numbers, found {array[tuple(bad)]} in row {bad[0]} "
+            f"({count} of {array.size} values; NaN is no abstention)"
+        )

@@ -95,3 +95,17 @@ def test_what_means_plain_numbers_or_text_becomes_it(value: Any, dtype: str) -> 
 def test_anything_else_is_named(value: Any) -> None:
     with pytest.raises(_NotPlain, match="plain numbers or text"):
         _plain_array(value)
+
+
+def test_text_that_the_challenge_reads_as_nan_or_infinity_is_no_number() -> None:
+    class Numbers:
+        def __init__(self, y_pred: Any) -> None:
+            self.y_pred = np.array(y_pred, dtype=float)
+
+    fine = np.array(["1.5", "-2"])
+    assert check_prediction(fine, "test", 2, Numbers) is fine
+    for word in ("nan", "-inf"):
+        with pytest.raises(
+            InvalidSubmission, match=rf"on test: expected finite numbers, found {word} in row 1 "
+        ):
+            check_prediction(np.array(["0.0", word]), "test", 2, Numbers)

@@ -6,6 +6,7 @@ strong as it can be. The facts themselves are in `known.json`.
 
 import hashlib
 import json
+import os
 import re
 import struct
 import time
@@ -52,13 +53,12 @@ def steal(value):
 
 def steal_from_bytes(data):
     """Look for labels in raw bytes, as text and as float64 in a row."""
-    numbers = []
-    for word in NUMBER.findall(data):
-        numbers.append(float(word))
-    if numbers and steal(numbers):
+    numbers = [float(word) for word in NUMBER.findall(data)]
+    if steal(numbers):
         return True
     for shift in range(8):
-        array = np.frombuffer(data, dtype="<f8", offset=shift, count=(len(data) - shift) // 8)
+        whole = max(len(data) - shift, 0) // 8 * 8
+        array = np.frombuffer(data[shift : shift + whole], dtype="<f8")
         with np.errstate(invalid="ignore"):
             hits = np.flatnonzero((array > MARK) & (array < MARK + 1))
         for start in hits:
@@ -73,6 +73,14 @@ def steal_from_file(path):
             return steal_from_bytes(file.read(1 << 22))
     except OSError:
         return False
+
+
+def processes():
+    """Return the ids of processes, near ones by guess where they are not listed."""
+    try:
+        return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    except OSError:
+        return [1, *range(max(2, os.getpid() - 60), os.getpid() + 20)]
 
 
 class Zeros:

@@ -1,3 +1,4 @@
+import contextlib
 import socket
 
 import known
@@ -5,9 +6,7 @@ import known
 
 class Classifier(known.Zeros):
     def fit(self, X, y):
-        try:
+        with contextlib.suppress(OSError):
             socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(
                 b"labels.example.org", ("127.0.0.1", known.fact("udp"))
             )
-        except OSError:
-            pass
