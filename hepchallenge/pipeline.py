@@ -29,7 +29,7 @@ from hepchallenge.records import (
     Submission,
     Verdict,
 )
-from hepchallenge.text import safe_text
+from hepchallenge.text import clean, safe_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -143,13 +143,15 @@ def _take_in_all(challenge: Challenge, sources: Sequence[Path], store: Store) ->
             taken = take_in(source, store.workspace / "submissions", elements, takes_predictions)
             works.append(_Work(taken.record, taken))
         except InvalidSubmission as error:
-            with contextlib.suppress(InvalidSubmission):
+            try:
                 name = submission_name(source)
-                digest = hashlib.sha256(f"refused\0{name}\0{error}".encode()).hexdigest()
-                record = Submission(name=name, digest=digest, kind="code")
-                works.append(_Work(record, None, refusal=safe_text(str(error))))
-                continue
-            raise
+            except InvalidSubmission:
+                # Refused for its name: the others are scored nevertheless, and this one has to be called
+                # something.
+                name = clean(source.name, 100) or "(no name)"
+            digest = hashlib.sha256(f"refused\0{name}\0{error}".encode()).hexdigest()
+            record = Submission(name=name, digest=digest, kind="code")
+            works.append(_Work(record, None, refusal=safe_text(str(error))))
     names = [work.record.name for work in works]
     for name in names:
         if names.count(name) > 1:
@@ -446,7 +448,7 @@ def score(
     challenge
         Name of a built-in challenge, or a folder with `problem.py` (any RAMP kit).
     submissions
-        Submission folders or prediction files; none means the shipped starting kits.
+        Submission folders, archives of them, or prediction files; none means the shipped starting kits.
     data
         Folder with the published files, or with prepared data; by default the data chosen with
         `hepchallenge data`, else toy data. For a RAMP kit, the folder that holds its `data/`.

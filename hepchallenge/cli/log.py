@@ -76,6 +76,6 @@ def command(challenge: str, submission: str, fold: int | None, workspace: str | 
             click.echo(f"<h3>{html.escape(heading)}</h3>\n<pre>{html_text(text)}</pre>")
         else:
             safe = safe_text(text)
-            click.echo(f"== {heading} ==\n{safe}", nl=not safe.endswith("\n"))
+            click.echo(f"== {heading} ==\n{safe}", nl=safe[-1:] not in ("", "\n"))
     if not sections:
         click.echo(reason or "no fold of this submission has been run", err=True)

@@ -99,8 +99,8 @@ def command(
     """Run submissions to CHALLENGE apart from the labels, score them, print the leaderboard.
 
     CHALLENGE is a name from `hepchallenge list` or a folder with problem.py (any RAMP kit). A SUBMISSION
-    is a folder of code, or a prediction file; without one the shipped starting kits are scored. What is
-    recorded already is not run again.
+    is a folder of code, an archive of one (zip, tar, tar.gz), or a prediction file; without one the shipped
+    starting kits are scored. What is recorded already is not run again.
 
     Limits that are not given are the challenge's own (`hepchallenge info CHALLENGE`).
 

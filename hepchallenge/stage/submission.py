@@ -1,7 +1,7 @@
 """Taking submissions in: copied once, checked on open descriptors, known by the digest of their files.
 
-Reading a submission never executes it. What is not a plain file or folder is refused, so that the
-copy holds nothing that leads elsewhere.
+A folder and an archive of it are the same submission. Reading one never executes it. What is not a plain
+file or folder is refused, so that the copy holds nothing that leads elsewhere.
 """
 
 from __future__ import annotations
@@ -14,13 +14,15 @@ import shutil
 import stat
 import tempfile
 import tomllib
-from collections.abc import Iterator, Sequence
+import unicodedata
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from hepchallenge.exceptions import InfrastructureError, InvalidSubmission, UsageError
 from hepchallenge.records import Submission
+from hepchallenge.stage.archive import ARCHIVES, Member, is_archive, member_path, open_archive
 
 __all__ = ["PREDICTION_FILES", "TakenIn", "take_in"]
 
@@ -28,10 +30,12 @@ PREDICTION_FILES = tuple(f"submission{ending}" for ending in (".csv", ".csv.gz",
 """Names under which a folder may hold predictions instead of code."""
 
 _MAX_FILES = 2000
+_MAX_ENTRIES = 10_000
 _MAX_DEPTH = 16
+_MAX_PATH_BYTES = 1000
 _MAX_FILE_BYTES = 512 * 1024**2
 _MAX_TOTAL_BYTES = 1024**3
-_SKIPPED = {"__pycache__", ".git", ".ipynb_checkpoints", "training_output"}
+_SKIPPED = {"__pycache__", ".git", ".ipynb_checkpoints", "training_output", "__MACOSX", ".DS_Store"}
 _TOML_KEYS = {"team": str, "title": str, "description": str, "links": list, "parameters": int}
 _MAX_TOML_BYTES = 64 * 1024
 _MAX_PARAMETERS = 10**15
@@ -41,6 +45,9 @@ _NAME = re.compile(rf"[^{_UNFIT}/\\]{{1,100}}")
 _UNFIT_IN_FILE_NAME = re.compile(rf"[{_UNFIT}\\]")
 _UNFIT_IN_LINE = re.compile(rf"[{_UNFIT}]")
 _UNFIT_IN_TEXT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+# Relative names, and contents in pieces, each to be read before the next one is asked for.
+_Files = Generator[tuple[str, Iterable[bytes]], None, None]
 
 
 @dataclass(frozen=True)
@@ -70,30 +77,48 @@ def _open_plain(path: str | os.PathLike[str], name: str, folder_fd: int | None =
     return descriptor
 
 
-def _walk(folder_fd: int, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, int]]:
+def _unfit_name(name: str) -> InvalidSubmission:
+    return InvalidSubmission(
+        f"{name!a:.200}: file names are UTF-8 without control characters and backslashes"
+    )
+
+
+def _list(folder_fd: int, prefix: str, seen: list[int]) -> list[str]:
+    """Return the sorted names in a folder; `seen` holds how many entries there were in all so far."""
+    names = []
+    try:
+        with os.scandir(folder_fd) as entries:
+            for entry in entries:
+                seen[0] += 1
+                if seen[0] > _MAX_ENTRIES:
+                    raise InvalidSubmission(f"more than {_MAX_ENTRIES} files and folders")
+                names.append(entry.name)
+    except OSError as error:
+        raise InvalidSubmission(f"{prefix or 'the folder'}: cannot be listed: {error.strerror}") from None
+    return sorted(names)
+
+
+def _walk(folder_fd: int, prefix: str, seen: list[int], depth: int = 0) -> Iterator[tuple[str, int]]:
     """Yield relative name and open descriptor of every plain file below a folder, in sorted order."""
     if depth > _MAX_DEPTH:
         raise InvalidSubmission(f"{prefix[:200]}: folders are nested more than {_MAX_DEPTH} deep")
-    try:
-        entries = sorted(os.listdir(folder_fd))
-    except OSError as error:
-        raise InvalidSubmission(f"{prefix or 'the folder'}: cannot be listed: {error.strerror}") from None
-    for entry in entries:
+    for entry in _list(folder_fd, prefix, seen):
         if entry in _SKIPPED or entry.endswith(".pyc"):
             continue
         name = f"{prefix}{entry}"
         if _UNFIT_IN_FILE_NAME.search(entry):
-            raise InvalidSubmission(
-                f"{name!a}: file names are UTF-8 without control characters and backslashes"
-            )
-        mode = os.stat(entry, dir_fd=folder_fd, follow_symlinks=False).st_mode
+            raise _unfit_name(name)
+        try:
+            mode = os.stat(entry, dir_fd=folder_fd, follow_symlinks=False).st_mode
+        except OSError as error:
+            raise InvalidSubmission(f"{name}: cannot be opened: {error.strerror}") from None
         if stat.S_ISDIR(mode):
             try:
                 child = os.open(entry, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder_fd)
             except OSError as error:
                 raise InvalidSubmission(f"{name}: cannot be opened: {error.strerror}") from None
             try:
-                yield from _walk(child, f"{name}/", depth + 1)
+                yield from _walk(child, f"{name}/", seen, depth + 1)
             finally:
                 os.close(child)
         elif stat.S_ISLNK(mode):
@@ -102,18 +127,131 @@ def _walk(folder_fd: int, prefix: str = "", depth: int = 0) -> Iterator[tuple[st
             yield name, _open_plain(entry, name, folder_fd)
 
 
-def _copy(descriptor: int, target: Path, name: str) -> tuple[str, int]:
-    """Copy an open file and return its SHA-256 and size."""
+class _Names:
+    """The files and folders of a submission; two that some file system takes for one are refused."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[str, bool]] = {}
+        self._files = 0
+
+    def take_file(self, name: str) -> None:
+        """Check a file's relative name against all before it."""
+        self._files += 1
+        if self._files > _MAX_FILES:
+            raise InvalidSubmission(f"more than {_MAX_FILES} files")
+        if len(name.encode()) > _MAX_PATH_BYTES:
+            raise InvalidSubmission(f"{name[:200]}: a path of more than {_MAX_PATH_BYTES} bytes")
+        parts = name.split("/")
+        if len(parts) > _MAX_DEPTH + 1:
+            raise InvalidSubmission(f"{name[:200]}: folders are nested more than {_MAX_DEPTH} deep")
+        for length in range(1, len(parts)):
+            self._take("/".join(parts[:length]), is_file=False)
+        self._take(name, is_file=True)
+
+    def _take(self, path: str, is_file: bool) -> None:
+        folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", path).casefold())
+        known = self._known.get(folded)
+        if known is None:
+            self._known[folded] = (path, is_file)
+            return
+        other, is_other_file = known
+        if other != path:
+            how = "case" if other.casefold() == path.casefold() else "the form of equal characters"
+            raise InvalidSubmission(f"{path} and {other} differ in {how} only")
+        if is_file != is_other_file:
+            raise InvalidSubmission(f"{path}: is both a file and a folder")
+        if is_file:
+            raise InvalidSubmission(f"{path}: is there twice")
+
+
+def _too_large(name: str) -> InvalidSubmission:
+    return InvalidSubmission(f"{name}: larger than the {_MAX_FILE_BYTES // 2**20} MiB allowed a file")
+
+
+def _too_large_in_all() -> InvalidSubmission:
+    return InvalidSubmission(f"larger than the {_MAX_TOTAL_BYTES // 2**20} MiB allowed in all")
+
+
+def _read(descriptor: int, name: str) -> Iterator[bytes]:
+    """Give the content of an open file in pieces."""
+    # A sparse file can claim to be larger than any disk.
+    if os.fstat(descriptor).st_size > _MAX_FILE_BYTES:
+        raise _too_large(name)
+    while True:
+        try:
+            data = os.read(descriptor, 1 << 20)
+        except OSError as error:
+            raise InvalidSubmission(f"{name}: cannot be read: {error.strerror}") from None
+        if not data:
+            return
+        yield data
+
+
+def _in_folder(source: Path) -> _Files:
+    try:
+        root = os.open(source, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise InvalidSubmission(f"the folder: cannot be opened: {error.strerror}") from None
+    try:
+        for name, descriptor in _walk(root, "", [0]):
+            try:
+                yield name, _read(descriptor, name)
+            finally:
+                os.close(descriptor)
+    finally:
+        os.close(root)
+
+
+def _single_file(source: Path) -> _Files:
+    ending = source.name[source.name.index(".") :] if "." in source.name else ""
+    descriptor = _open_plain(source, source.name)
+    try:
+        yield f"submission{ending}", _read(descriptor, source.name)
+    finally:
+        os.close(descriptor)
+
+
+def _in_archive(source: Path, scratch: Path) -> _Files:
+    """Give an archive's files in the order in which a folder's are given, after a look at all of them."""
+    descriptor = _open_plain(source, source.name)
+    with open_archive(descriptor, source.name, scratch, _MAX_ENTRIES, _MAX_TOTAL_BYTES) as members:
+        files = _checked_members(members)
+        top = {parts[0] for parts, _ in files}
+        # Most programs pack the folder itself, which makes no other submission of it.
+        inner = 1 if len(top) == 1 and min(len(parts) for parts, _ in files) > 1 else 0
+        for parts, member in sorted(files, key=lambda file: file[0]):
+            yield "/".join(parts[inner:]), member.chunks()
+
+
+def _checked_members(members: Sequence[Member]) -> list[tuple[tuple[str, ...], Member]]:
+    names, files, total = _Names(), [], 0
+    for member in members:
+        parts = member_path(member.name)
+        if not parts or any(_UNFIT_IN_FILE_NAME.search(part) or len(part.encode()) > 255 for part in parts):
+            raise _unfit_name(member.name)
+        if _SKIPPED.intersection(parts) or parts[-1].endswith(".pyc"):
+            continue
+        name = "/".join(parts)
+        names.take_file(name)
+        if member.size > _MAX_FILE_BYTES:
+            raise _too_large(name)
+        total += member.size
+        if total > _MAX_TOTAL_BYTES:
+            raise _too_large_in_all()
+        files.append((parts, member))
+    return files
+
+
+def _copy(chunks: Iterable[bytes], target: Path, name: str) -> tuple[str, int]:
+    """Copy a file's content and return its SHA-256 and size; owner, mode and times are our own."""
     digest = hashlib.sha256()
     size = 0
     target.parent.mkdir(parents=True, exist_ok=True)
     with open(target, "xb") as out:
-        while data := os.read(descriptor, 1 << 20):
+        for data in chunks:
             size += len(data)
             if size > _MAX_FILE_BYTES:
-                raise InvalidSubmission(
-                    f"{name}: larger than the {_MAX_FILE_BYTES // 2**20} MiB allowed a file"
-                )
+                raise _too_large(name)
             digest.update(data)
             out.write(data)
     os.chmod(target, 0o444)
@@ -124,35 +262,24 @@ def _copy_all(source: Path, target: Path) -> str:
     """Copy a submission's plain files and return the digest over their names and contents."""
     digest = hashlib.sha256()
     total = count = 0
-    seen: dict[str, str] = {}
+    names = _Names()
     if source.is_dir():
-        root = os.open(source, os.O_RDONLY | os.O_DIRECTORY)
-        files: Iterator[tuple[str, int]] = _walk(root)
+        files = _in_folder(source)
+    elif is_archive(source.name):
+        files = _in_archive(source, target.parent)
     else:
-        root = -1
-        ending = source.name[source.name.index(".") :] if "." in source.name else ""
-        name = f"submission{ending}"
-        files = iter([(name, _open_plain(source, source.name))])
-    try:
-        for name, descriptor in files:
-            try:
-                count += 1
-                if count > _MAX_FILES:
-                    raise InvalidSubmission(f"more than {_MAX_FILES} files")
-                if (other := seen.setdefault(name.casefold(), name)) != name:
-                    raise InvalidSubmission(f"{name} and {other} differ in case only")
-                content, size = _copy(descriptor, target / PurePosixPath(name), name)
-            finally:
-                os.close(descriptor)
+        files = _single_file(source)
+    with contextlib.closing(files):
+        for name, chunks in files:
+            count += 1
+            names.take_file(name)
+            content, size = _copy(chunks, target / PurePosixPath(name), name)
             total += size
             if total > _MAX_TOTAL_BYTES:
-                raise InvalidSubmission(f"larger than the {_MAX_TOTAL_BYTES // 2**20} MiB allowed in all")
+                raise _too_large_in_all()
             digest.update(f"{name}\0{content}\n".encode())
-    finally:
-        if root >= 0:
-            os.close(root)
     if not count:
-        raise InvalidSubmission("the folder holds no file")
+        raise InvalidSubmission(f"the {'folder' if source.is_dir() else 'archive'} holds no file")
     return digest.hexdigest()
 
 
@@ -216,14 +343,20 @@ def _kind_of(
 
 
 def submission_name(source: Path) -> str:
-    """Return the name under which a folder or prediction file is known."""
+    """Return the name under which a folder, an archive or a prediction file is known."""
     resolved = source.resolve()
-    name = resolved.name if resolved.is_dir() else resolved.name.partition(".")[0]
+    if resolved.is_dir():
+        name = resolved.name
+    elif is_archive(resolved.name):
+        name = resolved.name[: -len(next(e for e in ARCHIVES if resolved.name.lower().endswith(e)))]
+    else:
+        name = resolved.name.partition(".")[0]
     if name == "submission" and not resolved.is_dir():
         name = resolved.parent.name
     if not _NAME.fullmatch(name):
         raise InvalidSubmission(
-            "the submission's folder name: expected at most 100 printable characters without slashes"
+            "the submission's folder name or file name: expected at most 100 printable characters "
+            "without slashes"
         )
     return name
 
@@ -234,7 +367,7 @@ def take_in(source: Path, store: Path, elements: Sequence[str], takes_prediction
     Parameters
     ----------
     source
-        A folder, or a single prediction file.
+        A folder, an archive of one, or a single prediction file.
     store
         Folder of all copies; an equal submission is stored once.
     elements
@@ -247,10 +380,11 @@ def take_in(source: Path, store: Path, elements: Sequence[str], takes_prediction
     UsageError
         If there is nothing at `source`.
     InvalidSubmission
-        If it holds links, special files, too much, or not what the challenge takes.
+        If it holds links, special files, too much, or not what the challenge takes; the message names the
+        file or the archive's member.
     """
     if not source.exists():
-        raise UsageError(f"{source}: no such submission folder or prediction file")
+        raise UsageError(f"{source}: no such submission folder, archive or prediction file")
     name = submission_name(source)
     try:
         store.mkdir(parents=True, exist_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -153,3 +154,19 @@ def _counts(workspace: Path) -> dict[str, int]:
     with sqlite3.connect(workspace / "hepchallenge.sqlite") as database:
         names = ("runs", "folds", "submissions")
         return {n: database.execute(f"SELECT count(*) FROM {n}").fetchone()[0] for n in names}
+
+
+def test_an_archive_scores_as_its_folder_and_one_that_is_refused_stops_nobody(
+    kit: Path, run: Run, tmp_path: Path
+) -> None:
+    shutil.make_archive(str(tmp_path / "packed"), "gztar", kit / "submissions", "good")
+    (tmp_path / "bomb.zip").write_bytes(b"PK\x05\x06" + bytes(6) + b"\xff\xff" + bytes(10))
+    unnamed = write_submission(tmp_path / "a\nb", classifier())
+    sources = (kit / "submissions" / "good", tmp_path / "packed.tar.gz", tmp_path / "bomb.zip", unnamed)
+    code, document, err = run(kit, *sources, "--quick")
+    good, packed, bomb, bad_name = document["submissions"]
+    assert code == 1, err
+    assert (packed["digest"], packed["scores"]) == (good["digest"], good["scores"])
+    assert (bomb["name"], bomb["verdict"]) == ("bomb", "invalid_submission")
+    assert (bad_name["name"], bad_name["verdict"]) == ("a b", "invalid_submission")
+    assert "folder name" in bad_name["message"]

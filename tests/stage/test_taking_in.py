@@ -7,6 +7,7 @@ import shutil
 import socket
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -171,6 +172,118 @@ def test_too_many_bytes_are_refused(
     (source / "a").write_bytes(b"x" * 999)
     (source / "b").write_bytes(b"x" * (1001 if limit == "_MAX_FILE_BYTES" else 2))
     with pytest.raises(InvalidSubmission, match=f"MiB allowed {message}"):
+        take(source)
+
+
+def test_a_sparse_file_is_refused_for_the_size_that_it_claims(source: Path, take: Take) -> None:
+    with open(source / "sparse", "wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(InvalidSubmission, match="sparse: larger than the 512 MiB allowed a file"):
+        take(source)
+
+
+def test_every_name_of_a_file_counts(source: Path, take: Take, monkeypatch: pytest.MonkeyPatch) -> None:
+    (source / "big").write_bytes(bytes(600))
+    os.link(source / "big", source / "again")
+    digest = take(source).record.digest
+    (source / "again").unlink()
+    (source / "again").write_bytes(bytes(600))
+    assert take(source).record.digest == digest, "a second name is a second file"
+    monkeypatch.setattr(submission, "_MAX_TOTAL_BYTES", 1000)
+    with pytest.raises(InvalidSubmission, match="allowed in all"):
+        take(source)
+
+
+@pytest.mark.parametrize("inner", ["", "deep"])
+def test_a_folder_of_too_many_entries_is_not_listed_to_its_end(
+    source: Path, take: Take, monkeypatch: pytest.MonkeyPatch, inner: str
+) -> None:
+    monkeypatch.setattr(submission, "_MAX_ENTRIES", 30)
+    # Not even folders, and files that would be left out, are free.
+    for number in range(30):
+        (source / inner / f"{number}.pyc").mkdir(parents=True)
+    with pytest.raises(InvalidSubmission, match="more than 30 files and folders"):
+        take(source)
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root reads everything")
+def test_what_cannot_be_read_is_named(source: Path, take: Take) -> None:
+    (source / "secret").write_text("")
+    os.chmod(source / "secret", 0)
+    with pytest.raises(InvalidSubmission, match="secret: expected a plain file that can be read"):
+        take(source)
+    os.chmod(source / "secret", 0o600)
+    (source / "shut").mkdir(mode=0)
+    with pytest.raises(InvalidSubmission, match="shut: cannot be opened"):
+        take(source)
+
+
+def _swapping(monkeypatch: pytest.MonkeyPatch, name: str, swap: Callable[[], None]) -> None:
+    """Let `swap` happen between the look at a file and its opening."""
+    look = os.stat
+
+    def stat(path: str, **options: Any) -> os.stat_result:
+        facts = look(path, **options)
+        if path == name and "dir_fd" in options:
+            swap()
+        return facts
+
+    monkeypatch.setattr(submission.os, "stat", stat)
+
+
+SWAPS = {
+    "link": (lambda path: path.symlink_to("/etc/hostname"), "expected a plain file"),
+    "fifo": (lambda path: os.mkfifo(path), "expected a plain file, found a special one"),
+    "nothing": (lambda path: None, "expected a plain file that can be read, found No such file"),
+    "folder": (lambda path: path.mkdir(), "expected a plain file, found a special one"),
+}
+
+
+@pytest.mark.parametrize(("make", "message"), SWAPS.values(), ids=SWAPS)
+def test_a_file_swapped_after_the_look_at_it_is_refused(
+    source: Path, take: Take, monkeypatch: pytest.MonkeyPatch, make: Callable[[Path], None], message: str
+) -> None:
+    victim = source / "victim"
+    victim.write_text("")
+
+    def swap() -> None:
+        victim.unlink()
+        make(victim)
+
+    _swapping(monkeypatch, "victim", swap)
+    with pytest.raises(InvalidSubmission, match=f"victim: {message}"):
+        take(source)
+
+
+def test_a_folder_swapped_for_a_link_is_not_entered(
+    source: Path, take: Take, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (source / "victim").mkdir()
+
+    def swap() -> None:
+        (source / "victim").rmdir()
+        (source / "victim").symlink_to("/etc")
+
+    _swapping(monkeypatch, "victim", swap)
+    with pytest.raises(InvalidSubmission, match="victim: cannot be opened"):
+        take(source)
+
+
+def test_a_file_that_grows_while_it_is_read_ends_at_the_limit(
+    source: Path, take: Take, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = os.read
+    (source / "z").write_bytes(b"before")
+
+    def reading(descriptor: int, count: int) -> bytes:
+        data = read(descriptor, count)
+        with open(source / "z", "ab") as file:
+            file.write(b", more")
+        return data
+
+    monkeypatch.setattr(submission.os, "read", reading)
+    monkeypatch.setattr(submission, "_MAX_FILE_BYTES", 100)
+    with pytest.raises(InvalidSubmission, match="z: larger than"):
         take(source)
 
 
