@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from small_kit import LIMITS, Bench, classifier, open_bench
@@ -113,6 +116,59 @@ def test_a_file_larger_than_the_scratch_limit_cannot_be_written(bench: Bench) ->
     assert "see `scratch` among the challenge's limits" in result.message
     roomy = replace(LIMITS, output_bytes=1 << 10, scratch_bytes=8 << 20)
     assert bench.run(classifier(fit=write.format(5)), roomy).verdict is Verdict.SCORED
+
+
+@pytest.mark.parametrize(
+    ("fill", "words"),
+    [
+        (
+            "for n in range(9): Path(str(n)).write_bytes(os.urandom(1 << 20))",
+            "to its scratch folder; 4 MiB are",
+        ),
+        ("os.chmod(tempfile.mkdtemp(), 0) if os.getuid() else nest()", "that cannot be looked into"),
+    ],
+    ids=["many files", "out of sight"],
+)
+def test_a_scratch_folder_on_a_disk_is_watched(tmp_path, need, fill: str, words: str) -> None:
+    top = """
+        import tempfile
+        def nest():
+            for _ in range(30):
+                os.mkdir("d" * 200)
+                os.chdir("d" * 200)
+    """
+    with open_bench(tmp_path, need(Isolation.NONE)) as bench:
+        result = bench.run(classifier(fit=f"{fill}\ntime.sleep(90)", top=top))
+        assert (result.verdict, words in result.message) == (Verdict.OUTPUT_LIMIT, True), result.message
+        assert not list(bench.runner._scratch.glob("tmp*")), "a scratch folder was left behind"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc/sysvipc is Linux's")
+@pytest.mark.parametrize("level", [level for level in Isolation if level is not Isolation.NONE])
+def test_no_ipc_object_survives_a_fold(tmp_path, need, level: Isolation) -> None:
+    make = """
+        import ctypes
+        libc = ctypes.CDLL(None, use_errno=True)
+        made = [libc.shmget(MARK, 4096, 0o1666), libc.semget(MARK, 1, 0o1666), libc.msgget(MARK, 0o1666)]
+        made.append(ctypes.CDLL("librt.so.1").mq_open(b"/hepchallenge-%d" % MARK, 0o102, 0o666, None))
+        try:
+            made.append(os.open("/dev/shm/hepchallenge-%d" % MARK, os.O_RDWR | os.O_CREAT))
+        except OSError:
+            made.append(-1)
+        print("made", made, flush=True)
+    """
+    mark = 0x48455000 + os.getpid() % 4096
+    with open_bench(tmp_path, need(level)) as bench:
+        result = bench.run(classifier(fit=make, top=f"MARK = {mark}"))
+        assert result.verdict is Verdict.SCORED, result.message
+        # What a level does not forbid it must take away.
+        assert b"made" in result.log
+    for kind in ("shm", "sem", "msg"):
+        keys = [line.split()[0] for line in Path(f"/proc/sysvipc/{kind}").read_text().splitlines()[1:]]
+        assert str(mark) not in keys, f"a SysV {kind} is left"
+    queue = ctypes.CDLL("librt.so.1").mq_open(b"/hepchallenge-%d" % mark, os.O_RDONLY)
+    assert queue == -1, "a message queue is left"
+    assert not Path(f"/dev/shm/hepchallenge-{mark}").exists()
 
 
 ENDS = {
