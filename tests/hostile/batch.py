@@ -1,7 +1,7 @@
 """Run the whole corpus through hepchallenge at one isolation level: `python batch.py LEVEL ROOT REPORT`.
 
-In a process of its own, which may be an ordinary user's. Writes for every case the verdict and whatever evidence
-of success there is, and what is wrong with all of them together: survivors, leftovers, changes.
+In a process of its own, which may be an ordinary user's. Writes for every case the verdict and whatever
+evidence of success there is, and what is wrong with all of them together: survivors, leftovers, changes.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from hepchallenge.exceptions import InvalidSubmission
-from hepchallenge.run.fold import _NotPlain, _plain_array
+from hepchallenge.run.fold import _plain_array
 from hepchallenge.run.intake import check_prediction
 
 
@@ -93,7 +93,7 @@ def test_what_means_plain_numbers_or_text_becomes_it(value: Any, dtype: str) -> 
     ids=str,
 )
 def test_anything_else_is_named(value: Any) -> None:
-    with pytest.raises(_NotPlain, match="plain numbers or text"):
+    with pytest.raises(InvalidSubmission, match="plain numbers or text"):
         _plain_array(value)
 
 

@@ -5,5 +5,4 @@ import known
 
 class Classifier(known.Zeros):
     def fit(self, X, y):
-        for _ in range(8):
-            os.write(2, b"lines\n" * (1 << 20))
+        os.write(2, b"lines\n" * (1 << 20))
