@@ -597,6 +597,8 @@ def _open_runs(
             )
         work.run = opened[digest]
         for outcome in store.fold_outcomes(work.run).values():
+            # A kill may have come between the record and this.
+            store.drop_live_log(work.run, outcome.fold)
             judge.take_outcome(work, outcome)
 
 

@@ -50,7 +50,8 @@ def command(challenge: str, submission: str, fold: int | None, workspace: str | 
             except InvalidSubmission as error:
                 raise UsageError(str(error)) from None
             run = store.latest_run(name, known_as)
-        outcomes = {**store.infrastructure_failures(run), **store.fold_outcomes(run)}
+        settled = store.fold_outcomes(run)
+        outcomes = {**store.infrastructure_failures(run), **settled}
         live = {
             int(path.stem.rpartition("-")[2]): path
             for path in store.live_log(run, 0).parent.glob(f"{run.key_digest}-*.log")
@@ -61,7 +62,7 @@ def command(challenge: str, submission: str, fold: int | None, workspace: str | 
         for number in sorted({*outcomes, *live}):
             if fold not in (None, number):
                 continue
-            if number in live:
+            if number in live and number not in settled:
                 sections.append((f"fold {number}: not finished", read_live_log(live[number])))
                 continue
             outcome = outcomes[number]

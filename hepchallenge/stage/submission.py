@@ -13,6 +13,7 @@ import re
 import shutil
 import stat
 import tempfile
+import time
 import tomllib
 import unicodedata
 from collections.abc import Generator, Iterable, Iterator, Sequence
@@ -29,6 +30,8 @@ __all__ = ["PREDICTION_FILES", "TakenIn", "take_in"]
 PREDICTION_FILES = tuple(f"submission{ending}" for ending in (".csv", ".csv.gz", ".csv.zip", ".parquet"))
 """Names under which a folder may hold predictions instead of code."""
 
+_INCOMING = ".incoming-"
+_ABANDONED_AFTER = 24 * 3600.0
 _MAX_FILES = 2000
 _MAX_ENTRIES = 10_000
 _MAX_DEPTH = 16
@@ -361,6 +364,14 @@ def submission_name(source: Path) -> str:
     return name
 
 
+def _sweep(store: Path) -> None:
+    """Remove copies that commands were killed over, a day ago or longer."""
+    with contextlib.suppress(OSError):
+        for left in store.glob(f"{_INCOMING}*"):
+            if time.time() - left.stat().st_mtime > _ABANDONED_AFTER:
+                shutil.rmtree(left, ignore_errors=True)
+
+
 def take_in(source: Path, store: Path, elements: Sequence[str], takes_predictions: bool) -> TakenIn:
     """Copy a submission into `store` under its digest and return its record.
 
@@ -388,7 +399,8 @@ def take_in(source: Path, store: Path, elements: Sequence[str], takes_prediction
     name = submission_name(source)
     try:
         store.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(dir=store, prefix=".incoming-"))
+        _sweep(store)
+        work = Path(tempfile.mkdtemp(dir=store, prefix=_INCOMING))
     except OSError as error:
         raise InfrastructureError(f"cannot copy submissions to {store}: {error.strerror}") from error
     try:

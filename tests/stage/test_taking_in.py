@@ -287,6 +287,18 @@ def test_a_file_that_grows_while_it_is_read_ends_at_the_limit(
         take(source)
 
 
+def test_copies_that_a_kill_left_are_swept_when_they_are_old(
+    source: Path, take: Take, tmp_path: Path
+) -> None:
+    old, young = tmp_path / "store" / ".incoming-old", tmp_path / "store" / ".incoming-young"
+    for folder in (old, young):
+        folder.mkdir(parents=True)
+        (folder / "file").write_text("")
+    os.utime(old, (1e9, 1e9))
+    take_in(source, tmp_path / "store", ["classifier"], False)
+    assert (old.exists(), young.exists()) == (False, True)
+
+
 def test_nothing_at_all_is_a_word_to_the_user(take: Take, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no such submission"):
         take_in(tmp_path / "absent", tmp_path / "store", ["classifier"], False)
