@@ -7,6 +7,6 @@ import known
 class Classifier(known.Zeros):
     def fit(self, X, y):
         os.chdir(tempfile.gettempdir())
-        for _ in range(3000):
+        for _ in range(1500):
             os.mkdir("d")
             os.chdir("d")

@@ -6,5 +6,5 @@ import known
 
 class Classifier(known.Zeros):
     def fit(self, X, y):
-        for number in range(3000):
+        for number in range(1000):
             Path(tempfile.gettempdir(), f"{known.fact('marker')}-{number}").touch()
