@@ -45,8 +45,8 @@ from hepchallenge.run.intake import check_prediction
 from hepchallenge.run.isolation import Isolation
 from hepchallenge.run.landlock import hidden_from_others
 from hepchallenge.run.logs import KeptLog
-from hepchallenge.run.scratch import remove_tree, used
-from hepchallenge.run.warden import Word, ask_below
+from hepchallenge.run.scratch import held_without_name, remove_tree, used
+from hepchallenge.run.warden import Word, ask_below, descendants
 from hepchallenge.text import safe_text
 
 __all__ = ["FoldJob", "FoldResult", "Runner", "core_slots"]
@@ -224,6 +224,7 @@ class _Watch(threading.Thread):
         self.log = KeptLog(int(limits.log_bytes), live_log)
         self._scratch = scratch
         self._next_scan = 0.0
+        self._begun = False
         self._accountant = accountant
         self._limits = limits
         self._log = log
@@ -243,6 +244,8 @@ class _Watch(threading.Thread):
         """Note the begin of a phase; return the CPU seconds used so far."""
         with self._lock:
             self._phase = phase
+            # Until here the process is still turning from one of ours into one that may be looked at.
+            self._begun = True
             self.gpu.begin()
             self._cpu_at_start = self._accountant.read().cpu_seconds
             return self._cpu_at_start
@@ -298,9 +301,16 @@ class _Watch(threading.Thread):
         started = time.monotonic()
         if self._scratch is None or started < self._next_scan:
             return ""
-        size, entries = used(self._scratch, _SCRATCH_ENTRIES)
+        try:
+            size, entries = used(self._scratch, _SCRATCH_ENTRIES)
+            held = held_without_name(descendants(self.init), self._scratch)
+        except FileNotFoundError:
+            return ""
         # However large the folder, looking at it takes a tenth of the time at most.
         self._next_scan = time.monotonic() + max(_SCAN_SECONDS, 10 * (time.monotonic() - started))
+        if held is None and self._begun:
+            return "forbade to look at the files that it held open, which could be of any size"
+        size += held or 0
         if size > self._limits.scratch_bytes:
             allowed = self._limits.scratch_bytes / 2**20
             return f"wrote {size / 2**20:.0f} MiB to its scratch folder; {allowed:.0f} MiB are allowed"

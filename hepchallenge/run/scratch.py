@@ -7,9 +7,10 @@ import errno
 import os
 import secrets
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 
-__all__ = ["remove_tree", "used"]
+__all__ = ["held_without_name", "remove_tree", "used"]
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -39,6 +40,30 @@ def used(folder: Path, most_entries: int) -> tuple[int, int]:
             if error.errno in (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG):
                 entries = most_entries
     return total, entries
+
+
+def held_without_name(pids: Iterable[int], folder: Path) -> int | None:
+    """Return bytes on `folder`'s disk in files that were deleted, or never named, and are held open.
+
+    None if a process forbids looking at what it holds open.
+    """
+    total = 0
+    seen: set[int] = set()
+    device = os.stat(folder).st_dev
+    for pid in pids:
+        try:
+            descriptors = os.listdir(f"/proc/{pid}/fd")
+        except PermissionError:
+            return None
+        except OSError:
+            continue
+        for descriptor in descriptors:
+            with contextlib.suppress(OSError):
+                facts = os.stat(f"/proc/{pid}/fd/{descriptor}")
+                if facts.st_dev == device and not facts.st_nlink and facts.st_ino not in seen:
+                    seen.add(facts.st_ino)
+                    total += facts.st_blocks * 512
+    return total
 
 
 def _open_folder(name: str, parent: int) -> int:

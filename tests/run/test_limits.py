@@ -126,8 +126,13 @@ def test_a_file_larger_than_the_scratch_limit_cannot_be_written(bench: Bench) ->
             "to its scratch folder; 4 MiB are",
         ),
         ("os.chmod(tempfile.mkdtemp(), 0) if os.getuid() else nest()", "that cannot be looked into"),
+        (
+            "held = [tempfile.TemporaryFile() for _ in range(9)]\n"
+            "for file in held: file.write(os.urandom(1 << 20)), file.flush()",
+            "to its scratch folder; 4 MiB are",
+        ),
     ],
-    ids=["many files", "out of sight"],
+    ids=["many files", "out of sight", "files without names"],
 )
 def test_a_scratch_folder_on_a_disk_is_watched(tmp_path, need, fill: str, words: str) -> None:
     top = """
