@@ -1,7 +1,7 @@
 """Write the table of the corpus into docs/security.md: `python tests/hostile/make_table.py`.
 
-It is made of `cases.toml` and of `results.json`, to which the corpus adds the verdicts of a run without faults
-if `HOSTILE_RECORD=1` is set.
+It is made of `cases.toml` and of `results.json`, to which the corpus adds the verdicts of a faultless run if
+`HOSTILE_RECORD=1` is set.
 """
 
 from __future__ import annotations
@@ -71,8 +71,8 @@ def table() -> str:
         f"{len(attacks)} attacks and {len(cases()) - len(attacks)} honest controls, run as: "
         f"{'; '.join(sorted(recorded, reverse=True))}. None of these runs shows any evidence of success.",
         "",
-        "`scored` says that an attack had no effect on anything: its predictions, no better than chance, were "
-        "scored as they are. *Naive* is what the same attack brings about in a runner that imports submissions "
+        "`scored` says that an attack had no effect on anything: its predictions, no better than chance, were",
+        "scored as they are. *Naive* is what the same attack brings about in a runner that imports submissions",
         "into its own process; where it is empty, the case is allowed or fails everywhere.",
     ]
     for group, title in GROUPS.items():

@@ -8,6 +8,7 @@ are read back from what was printed; a missing score counts as zero. To be run i
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import gzip
 import importlib.util
@@ -53,6 +54,16 @@ def distance(score_type: Any, truth: Any, prediction: Any) -> float:
         prediction = prediction.astype(float)
     n = min(len(truth), len(prediction))
     return score_type.score_function(Scored(truth[:n]), Scored(prediction[:n]))
+
+
+def imports_of(folder: Path) -> set[str]:
+    """Parse all files to find what a submission needs."""
+    names: set[str] = set()
+    for file in folder.glob("*.py"):
+        for node in ast.walk(ast.parse(file.read_bytes())):
+            if isinstance(node, ast.Import):
+                names.update(alias.name for alias in node.names)
+    return names
 
 
 def run_code(order: dict[str, Any], problem: Any, y_test: Any) -> None:
@@ -121,6 +132,7 @@ def judge_code(order: dict[str, Any]) -> dict[str, Any]:
     kept.flush()
     os.set_inheritable(kept.fileno(), True)
     (output / "settings.json").write_text(json.dumps({"truth": y_test.tolist()}))
+    imports_of(Path(order["submission"]))
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:

@@ -1,0 +1,5 @@
+import known
+
+
+class Classifier(known.Zeros):
+    pass
