@@ -90,6 +90,9 @@ def _announced_array(header: dict[str, Any], payload_bytes: int) -> tuple[np.dty
     expected = math.prod(shape) * dtype.itemsize
     if expected != payload_bytes:
         raise FrameError(f"prediction of {payload_bytes} bytes: its dtype and shape say {expected}")
+    if not payload_bytes and shape and shape[0]:
+        # They cost nothing to announce, however many, and much to whoever counts or prints them.
+        raise FrameError(f"prediction of shape {str(shape)[:80]}: rows without a value")
     return dtype, tuple(shape)
 
 

@@ -56,6 +56,7 @@ _START_SECONDS = 120.0
 _END_SECONDS = 10.0
 _SCAN_SECONDS = 0.5
 _SCRATCH_ENTRIES = 100_000
+_HIDDEN_SCANS = 3
 _SCRATCH_PREFIX = "hepchallenge-run-"
 _GRACE_SECONDS = 0.5
 _ZYGOTE_LOG = "interpreter.log"
@@ -225,6 +226,7 @@ class _Watch(threading.Thread):
         self._scratch = scratch
         self._next_scan = 0.0
         self._begun = False
+        self._hidden_scans = 0
         self._accountant = accountant
         self._limits = limits
         self._log = log
@@ -233,7 +235,6 @@ class _Watch(threading.Thread):
         self._cpu_at_start = 0.0
         self._over = threading.Event()
         self._lock = threading.Lock()
-        self._plans: dict[tuple[Path | None, ...], dict[str, Any]] = {}
         self._killed = False
         self.broken: _Ended | None = None
         self.asked_to_end = False
@@ -308,7 +309,8 @@ class _Watch(threading.Thread):
             return ""
         # However large the folder, looking at it takes a tenth of the time at most.
         self._next_scan = time.monotonic() + max(_SCAN_SECONDS, 10 * (time.monotonic() - started))
-        if held is None and self._begun:
+        self._hidden_scans = self._hidden_scans + 1 if held is None and self._begun else 0
+        if self._hidden_scans >= _HIDDEN_SCANS:
             return "forbade to look at the files that it held open, which could be of any size"
         size += held or 0
         if size > self._limits.scratch_bytes:

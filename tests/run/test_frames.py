@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -75,6 +75,8 @@ def prediction(dtype: Any, shape: Any, payload: bytes, **more: Any) -> bytes:
 @given(array=arrays, transposed=st.booleans())
 def test_every_plain_array_arrives_bit_for_bit(array: np.ndarray, transposed: bool) -> None:
     value = array.T if transposed else array
+    # Rows without a value are refused; there is a test for that.
+    assume(value.size or not value.ndim or not len(value))
     with Pair() as pair:
         Channel(pair.theirs).send_array(Kind.PREDICTION, {"part": "test"}, value)
         received = pair.mine.receive(time.monotonic() + 20)
@@ -131,6 +133,7 @@ def test_no_announced_shape_or_dtype_raises_anything_else(
         ("<f8", [-1], b"", "shape"),
         ("<f8", [1] * 9, b"x" * 8, "shape"),
         ("<f8", [2], b"x" * 8, "say 16"),
+        ("<f8", [2**37, 0], b"", "without a value"),
         ("<f8", [2**39, 2**39, 0], b"", "shape"),
         ("<U1", [1], b"\xff\xff\xff\xff", "text"),
         ("<U1", [1], b"\x00\xd8\x00\x00", "text"),

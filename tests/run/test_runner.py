@@ -20,7 +20,6 @@ from hepchallenge.records import Verdict
 from hepchallenge.run import isolation
 from hepchallenge.run.accounting import Accounting, SampledAccountant, choose_accounting
 from hepchallenge.run.isolation import Isolation
-from hepchallenge.run.logs import KeptLog
 from hepchallenge.run.runner import core_slots
 
 
@@ -218,19 +217,6 @@ def test_cpu_of_a_fold_and_its_children_is_counted(tmp_path: Path, need: Any, ac
 def test_cores_are_shared_out_and_each_belongs_to_one_slot() -> None:
     assert core_slots(2, [0, 1, 2, 3, 4]) == [(0, 1, 2), (3, 4)]
     assert core_slots(3, [7, 9]) == [(7, 9)] * 3
-
-
-def test_a_kept_log_drops_the_middle_and_says_how_much() -> None:
-    log = KeptLog(head_bytes=4, tail_bytes=4)
-    for index in range(10):
-        log.add(b"%d" % index * 3)
-    text = log.content()
-    assert text.startswith(b"0001")
-    assert text.endswith(b"8888999"[-6:])
-    assert b"... 20 bytes dropped here ..." in text
-    short = KeptLog(head_bytes=4, tail_bytes=4)
-    short.add(b"abcdefgh")
-    assert short.content() == b"abcdefgh"
 
 
 def test_predictions_of_a_limited_fold_are_not_returned(bench: Bench) -> None:
