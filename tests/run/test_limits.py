@@ -148,6 +148,14 @@ def test_a_scratch_folder_on_a_disk_is_watched(tmp_path, need, fill: str, words:
         assert not list(bench.runner._scratch.glob("tmp*")), "a scratch folder was left behind"
 
 
+@pytest.mark.skipif(os.getuid() == 0, reason="nothing can be hidden from root")
+def test_open_files_cannot_be_hidden_where_scratch_is_a_disk(tmp_path, need) -> None:
+    hide = "import ctypes\nctypes.CDLL(None).prctl(4, 0, 0, 0, 0)\ntime.sleep(90)"
+    with open_bench(tmp_path, need(Isolation.NONE)) as bench:
+        result = bench.run(classifier(fit=hide))
+        assert (result.verdict, "forbade to look" in result.message) == (Verdict.OUTPUT_LIMIT, True)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc/sysvipc is Linux's")
 @pytest.mark.parametrize("level", [level for level in Isolation if level is not Isolation.NONE])
 def test_no_ipc_object_survives_a_fold(tmp_path, need, level: Isolation) -> None:
