@@ -68,7 +68,8 @@ def search_module(module, own):
 
 def search_files(own):
     words = [str(int(TRAIN)).encode() + b".", str(int(TEST)).encode() + b"."]
-    for folder, _, files in os.walk("/"):
+    # Where the root cannot be listed, by name.
+    for folder, _, files in [*os.walk("/"), ({kit!r} + "/data", (), ("train.csv", "test.csv"))]:
         if folder.startswith(("/proc", "/usr", "/sys", sys.prefix + "/lib", sys.base_prefix)):
             continue
         for file in files:
@@ -85,7 +86,11 @@ def search_files(own):
 
 
 def search_neighbours():
-    for pid in filter(str.isdigit, os.listdir("/proc")):
+    try:
+        pids = [pid for pid in os.listdir("/proc") if pid.isdigit()]
+    except PermissionError:
+        pids = [1, *range(max(1, os.getpid() - 3000), os.getpid() + 100)]
+    for pid in pids:
         if int(pid) == os.getpid():
             continue
         for name in ("mem", "environ", "maps", "fd/0", "root/tmp", "cwd/."):
