@@ -42,6 +42,19 @@ def used(folder: Path, most_entries: int) -> tuple[int, int]:
     return total, entries
 
 
+def _has_ended(pid: int) -> bool:
+    """Whether a process has ended with all its threads, and only waits to be waited for.
+
+    The kernel gives what it shows of such a process to root; it holds nothing open any more.
+    """
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            words = file.read().rpartition(b")")[2].split()
+    except OSError:
+        return True
+    return words[0] in (b"Z", b"X") and int(words[17]) <= 1
+
+
 def held_without_name(pids: Iterable[int], folder: Path) -> int | None:
     """Return bytes on `folder`'s disk in files that were deleted, or never named, and are held open.
 
@@ -54,6 +67,8 @@ def held_without_name(pids: Iterable[int], folder: Path) -> int | None:
         try:
             descriptors = os.listdir(f"/proc/{pid}/fd")
         except PermissionError:
+            if _has_ended(pid):
+                continue
             return None
         except OSError:
             continue

@@ -154,6 +154,7 @@ _NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "inotify_init": (253, None),
     "inotify_init1": (294, 26),
     "fcntl": (72, 25),
+    "flock": (73, 32),
     # For kernels whose Landlock is older.
     "kill": (62, 129),
     "tkill": (200, 130),
@@ -189,6 +190,8 @@ _FIOSETOWN, _SIOCSPGRP = 0x8901, 0x8902
 # Flags, project and attributes, encryption and verity of a file that is open for reading only.
 _FILE_IOCTLS = (0x40086602, 0x401C5820, 0x800C6613, 0xC0506617, 0x40806685)
 _F_SETOWN, _F_SETOWN_EX, _F_SETLEASE = 8, 15, 1024
+_OTHERS_LOCKS = (5, 36, _F_SETLEASE)
+"""F_GETLK and F_OFD_GETLK ask for what others have locked; a lease tells that others open a file."""
 _O_ACCMODE, _O_TRUNC = 3, 0o1000
 _SOCK_TYPE = 0xF
 
@@ -240,6 +243,8 @@ _ALWAYS = (
     *("reboot", "settimeofday", "clock_settime", "adjtimex", "clock_adjtime", "quotactl", "quotactl_fd"),
     *("acct", "nfsservctl", "lookup_dcookie", "vhangup", "iopl", "ioperm", "syslog", "sethostname"),
     "setdomainname",
+    # By locks and watches on files that all can read, folds that run at once could tell each other labels.
+    *("flock", "inotify_init", "inotify_init1"),
 )
 _OWN_ONLY = {
     # Process 0 is the calling one. On others of the same user they would act from any distance.
@@ -263,6 +268,7 @@ def rules() -> dict[str, Rule]:
         "personality": Rule(only_if=((Argument(0, _ANY_32),),)),
         # Typing into a terminal that was inherited.
         "ioctl": _never(1, (_TIOCSTI, _TIOCLINUX)),
+        "fcntl": _never(1, _OTHERS_LOCKS),
     }
 
 
@@ -272,7 +278,7 @@ _OUTLIVING = (
 )
 _ABOUT_FILES = (
     *("chmod", "fchmod", "fchmodat", "fchmodat2", "chown", "fchown", "lchown", "fchownat"),
-    *("utime", "utimes", "futimesat", "utimensat", "inotify_init", "inotify_init1"),
+    *("utime", "utimes", "futimesat", "utimensat"),
     *("setxattr", "lsetxattr", "fsetxattr", "removexattr", "lremovexattr", "fremovexattr"),
 )
 _SOCKETS = ("socket", "connect", "bind", "listen", "accept", "accept4")
@@ -311,7 +317,7 @@ def landlock_rules(abi: int, pid: int) -> dict[str, Rule]:
         The process whose filter this will be.
     """
     ioctls = [_TIOCSTI, _TIOCLINUX, *_FILE_IOCTLS]
-    fcntls = [_F_SETLEASE]
+    fcntls = [*_OTHERS_LOCKS]
     found = rules() | dict.fromkeys((*_OUTLIVING, *_ABOUT_FILES, *_SOCKETS), Rule())
     found["socketpair"] = Rule(only_if=_PAIRS)
     if abi < 3:

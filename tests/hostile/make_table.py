@@ -71,8 +71,8 @@ def table() -> str:
         f"{len(attacks)} attacks and {len(cases()) - len(attacks)} honest controls, run as: "
         f"{'; '.join(sorted(recorded, reverse=True))}. None of these runs shows any evidence of success.",
         "",
-        "`scored` says that an attack had no effect on anything: its predictions, no better than chance, were",
-        "scored as they are. *Naive* is what the same attack brings about in a runner that imports submissions",
+        "`scored` says that an attack had no effect: its predictions, no better than chance, were",
+        "scored as they are. *Naive* is what the same attack does to a runner that imports submissions",
         "into its own process; where it is empty, the case is allowed or fails everywhere.",
     ]
     for group, title in GROUPS.items():

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from hepchallenge.run.scratch import remove_tree, used
+import pytest
+
+from hepchallenge.run.scratch import held_without_name, remove_tree, used
 
 
 def _nest(folder: Path, depth: int) -> None:
@@ -59,3 +61,20 @@ def test_bytes_on_disk_and_entries_are_counted_without_following_links(tmp_path:
     assert 1 << 20 <= size < 2 << 20
     assert entries == 4
     assert used(folder, 3)[1] == 3
+
+
+def test_a_process_that_has_ended_forbids_nothing_though_only_root_may_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: str) -> list[str]:
+        raise PermissionError(path)
+
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+    with monkeypatch.context() as patch:
+        patch.setattr("os.listdir", refuse)
+        ended, alive = (held_without_name([pid], tmp_path) for pid in (child, os.getpid()))
+    os.waitpid(child, 0)
+    assert (ended, alive) == (0, None)
