@@ -72,6 +72,7 @@ def test_the_kit_and_the_scratch_folders_of_others_cannot_be_opened(landlocked: 
     places += [Path("/etc/passwd"), Path("/dev/shm"), Path("/proc"), Path("/sys")]
     assert said(bench, f"[p for p in {[*map(str, places)]!r} if readable(p)]") == ["done", []]
     assert said(bench, f"readable({str(bench.kit / 'problem.py')!r})") == ["done", True]
+    assert refused(bench, f"open({str(bench.kit / 'problem.py')!r}, 'r+')")
     assert said(bench, "readable(os.path.dirname(__file__)) and readable(__file__)") == ["done", True]
 
 
@@ -228,7 +229,8 @@ def test_the_working_folder_is_a_folder_like_others(landlocked: Bench) -> None:
     assert said(landlocked, work.replace("\n", " ")) == ["done", [True, "b'2\\n'"]]
 
 
-def test_libraries_work(landlocked: Bench) -> None:
+@pytest.mark.parametrize("warm", [(), ("joblib", "sklearn.ensemble")], ids=["cold", "warm"])
+def test_libraries_work(tmp_path: Path, need: Need, warm: tuple[str, ...]) -> None:
     code = classifier(
         top="""
         import joblib, multiprocessing, pandas as pd, sklearn.ensemble, threading
@@ -262,8 +264,11 @@ def test_libraries_work(landlocked: Bench) -> None:
             assert xgboost.XGBClassifier(n_estimators=3, n_jobs=2).fit(X, y).score(X, y) > 0.9
         """,
     )
-    result = landlocked.run(code)
+    with open_bench(tmp_path, need(Isolation.LANDLOCK), warm_modules=warm) as bench:
+        result = bench.run(code)
     assert result.verdict is Verdict.SCORED, result.message
+    # Nor is anything complained about.
+    assert result.log == b""
 
 
 def test_a_fold_does_not_see_what_another_writes_at_the_same_time(landlocked: Bench) -> None:
@@ -308,6 +313,16 @@ def test_modules_beside_something_hidden_can_still_be_imported(
             assert refused(bench, f"os.listdir({str(tmp_path)!r})")
     finally:
         landlock.container.interpreter_paths.cache_clear()
+
+
+def test_a_warm_interpreter_lists_its_import_path_before_its_forks_cannot(tmp_path: Path) -> None:
+    (tmp_path / "late_module.py").touch()
+    code = (
+        "import sys; from hepchallenge.run.zygote import _become_landlocked; sys.path.append(sys.argv[1])\n"
+        "_become_landlocked(); print(sys.path_importer_cache[sys.argv[1]]._path_cache)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True)
+    assert done.stdout == "{'late_module.py'}\n", done.stderr
 
 
 def test_processes_of_an_ordinary_user_are_limited_by_the_kernel(tmp_path: Path, need: Need) -> None:
