@@ -5,6 +5,9 @@ their own process clocks, and the ratio of the counted to the burned time, per k
 exact; `cgroup` and `sampled` are meant to stay within 5 % where processes live longer than a sample.
 
     python benchmarks/bench_accounting.py [SECONDS]
+
+A second table does the same for memory: pages of a known number that a fold, or two children of it, touch and
+hold for a moment.
 """
 
 from __future__ import annotations
@@ -46,8 +49,46 @@ WAYS = {
 }
 
 
+HOLD = """
+def hold(size):
+    block = bytearray(size)
+    block[::4096] = b"x" * len(block[::4096])
+    time.sleep(0.5)
+
+def fork_to(size):
+    pid = os.fork()
+    if not pid:
+        hold(size)
+        os._exit(0)
+    return pid
+"""
+
+HELD = {
+    "one process": "hold({n})",
+    "two children": "[os.waitpid(p, 0) for p in [fork_to({n} // 2) for _ in range(2)]]",
+}
+
+
+def memory(megabytes: int) -> None:
+    """Print the table of memory."""
+    kinds = [kind for kind in Accounting if kind is Accounting.SAMPLED or choose_accounting() is kind]
+    level = choose_isolation(None)
+    print(f"counted / touched memory of {megabytes} MB, isolation {level}")
+    print(f"{'':32}" + "".join(f"{kind:>10}" for kind in kinds))
+    for way, code in HELD.items():
+        ratios = []
+        for kind in kinds:
+            with tempfile.TemporaryDirectory() as folder, open_bench(Path(folder), level, kind) as bench:
+                idle = bench.run(classifier(fit="time.sleep(0.5)", top=HOLD))
+                result = bench.run(classifier(fit=code.format(n=megabytes * 1_000_000), top=HOLD))
+            assert result.verdict is Verdict.SCORED, result.message
+            used = result.peak_memory_bytes - idle.peak_memory_bytes
+            ratios.append(used / (megabytes * 1_000_000))
+        print(f"{way:32}" + "".join(f"{ratio:>10.3f}" for ratio in ratios), flush=True)
+
+
 def main(seconds: float) -> None:
-    """Print one table."""
+    """Print the table of CPU time."""
     kinds = [kind for kind in Accounting if kind is Accounting.SAMPLED or choose_accounting() is kind]
     level = choose_isolation(None)
     print(f"counted / burned CPU time of {seconds:g} s, isolation {level}")
@@ -65,3 +106,4 @@ def main(seconds: float) -> None:
 
 if __name__ == "__main__":
     main(float(sys.argv[1]) if len(sys.argv) > 1 else 4.0)
+    memory(400)
