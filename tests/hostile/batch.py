@@ -1,7 +1,7 @@
-"""Run the whole corpus through hepchallenge at one isolation level: `python batch.py LEVEL ROOT REPORT`.
+"""Run the corpus through hepchallenge at one isolation level.
 
-In a process of its own, which may be an ordinary user's. Writes for every case the verdict and whatever
-evidence of success there is, and what is wrong with all of them together: survivors, leftovers, changes.
+`python batch.py LEVEL ROOT REPORT [CASE ...]`, in a process of its own, which may be an ordinary user's. Writes for
+every case the verdict and whatever evidence of success there is, and what is wrong with all of them together: survivors, leftovers, changes.
 """
 
 from __future__ import annotations
@@ -75,8 +75,8 @@ def _result(world: World, case: Case, entry: Any) -> dict[str, Any]:
     }
 
 
-def run(level: str, root: Path) -> dict[str, Any]:
-    """Score all submissions, of each challenge in one go, and look around afterwards."""
+def run(level: str, root: Path, names: list[str]) -> dict[str, Any]:
+    """Score all submissions, or those named and the honest, of each challenge in one go; then look around."""
     import hepchallenge
     from hepchallenge.run.warden import descendants
 
@@ -90,6 +90,7 @@ def run(level: str, root: Path) -> dict[str, Any]:
         before = world.state()
         for challenge, honest in (("tabular", "honest"), ("selection", "honest_file")):
             mine = [case for case in cases() if case.challenge == challenge]
+            mine = [case for case in mine if not names or case.name in (honest, *names)]
             folders = {}
             for case in mine:
                 facts = world.facts(case, os.getpid(), servers.facts)
@@ -117,4 +118,4 @@ def run(level: str, root: Path) -> dict[str, Any]:
 
 if __name__ == "__main__":
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    Path(sys.argv[3]).write_text(json.dumps(run(sys.argv[1], Path(sys.argv[2]))))
+    Path(sys.argv[3]).write_text(json.dumps(run(sys.argv[1], Path(sys.argv[2]), sys.argv[4:])))

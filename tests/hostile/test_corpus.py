@@ -35,10 +35,10 @@ def folder() -> Iterator[Path]:
     subprocess.run(["rm", "-rf", str(path)], check=True)
 
 
-def run_batch(level: Isolation, user: str, folder: Path) -> dict[str, Any]:
+def run_batch(level: Isolation, user: str, folder: Path, *names: str) -> dict[str, Any]:
     """Run the corpus in a process of this user."""
     report = folder / "report.json"
-    words = [sys.executable, str(HERE / "batch.py"), level, str(folder / "w"), str(report)]
+    words = [sys.executable, str(HERE / "batch.py"), level, str(folder / "w"), str(report), *names]
     environment = {"HOME": str(folder), "TMPDIR": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
     if user == "ordinary user" and os.getuid() == 0:
         os.chown(folder, USER, USER)
@@ -80,6 +80,20 @@ def test_every_attack_ends_in_its_verdict_and_without_success(
         assert outcome[what] == [], what
     assert not outcome["datagram"]
     make_table.record(level, user, {name: result["verdict"] for name, result in outcome["cases"].items()})
+
+
+def test_without_isolation_the_same_attacks_leave_evidence(folder: Path) -> None:
+    """What the corpus looks for would be seen."""
+    expected = {
+        "labels_on_readable_path": ["perfect", "stolen"],
+        "shared_memory_leftovers": ["perfect", "stolen"],
+        "network_out": ["did"],
+        "write_into_kit": [],
+    }
+    outcome = run_batch(Isolation.NONE, "any", folder, *expected)
+    assert {name: outcome["cases"][name]["evidence"] for name in expected} == expected
+    assert any(path.endswith("written") for path in outcome["changed"])
+    assert outcome["cases"]["honest"]["evidence"] == []
 
 
 def test_every_case_of_the_catalogue_is_run_or_listed_with_the_reason_why_not() -> None:
