@@ -190,6 +190,7 @@ _FIOSETOWN, _SIOCSPGRP = 0x8901, 0x8902
 # Flags, project and attributes, encryption and verity of a file that is open for reading only.
 _FILE_IOCTLS = (0x40086602, 0x401C5820, 0x800C6613, 0xC0506617, 0x40806685)
 _F_SETOWN, _F_SETOWN_EX, _F_SETLEASE = 8, 15, 1024
+_NAMESPACED_FAMILIES = (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK)
 _OTHERS_LOCKS = (5, 36, _F_SETLEASE)
 """F_GETLK and F_OFD_GETLK ask for what others have locked; a lease tells that others open a file."""
 _O_ACCMODE, _O_TRUNC = 3, 0o1000
@@ -269,6 +270,8 @@ def rules() -> dict[str, Rule]:
         # Typing into a terminal that was inherited.
         "ioctl": _never(1, (_TIOCSTI, _TIOCLINUX)),
         "fcntl": _never(1, _OTHERS_LOCKS),
+        # Of the others some, as VSOCK, which leads to a hypervisor, do not care for network namespaces.
+        "socket": Rule(only_if=tuple((Argument(0, family),) for family in _NAMESPACED_FAMILIES)),
     }
 
 

@@ -1,7 +1,8 @@
 """Run the corpus through hepchallenge at one isolation level.
 
-`python batch.py LEVEL ROOT REPORT [CASE ...]`, in a process of its own, which may be an ordinary user's. Writes for
-every case the verdict and whatever evidence of success there is, and what is wrong with all of them together: survivors, leftovers, changes.
+`python batch.py LEVEL ROOT REPORT [CASE ...]`, in a process of its own, which may be an ordinary user's.
+It writes for every case the verdict and any evidence of success, and what is wrong with all of them together: survivors,
+leftovers, changes.
 """
 
 from __future__ import annotations
