@@ -196,13 +196,16 @@ class _Judge:
                 self._run_code(work, fold) if work.record.kind == "code" else self._read_predictions(work)
             )
             assert work.run is not None, "a run is opened before its folds"
+            found = outcome.predictions
             outcome = self.store.record_fold(work.run, outcome)
             self.store.drop_live_log(work.run, fold)
             if outcome.verdict is not Verdict.INFRASTRUCTURE or attempt == _TRIES - 1:
                 break
         if not outcome.succeeded:
             given_up.set()
-        work.arrays[fold] = arrays
+        if outcome.predictions == found:
+            # Else a copy of this submission under another name was faster, and its record counts.
+            work.arrays[fold] = arrays
         return outcome
 
     def _run_code(self, work: _Work, fold: int) -> tuple[FoldOutcome, Mapping[str, np.ndarray]]:
