@@ -1,8 +1,7 @@
-"""Run the corpus through hepchallenge at one isolation level.
+"""Run the corpus through hepchallenge at one isolation level: `batch.py LEVEL ROOT REPORT [CASE ...]`.
 
-`python batch.py LEVEL ROOT REPORT [CASE ...]`, in a process of its own, which may be an ordinary user's.
-It writes for every case the verdict and any evidence of success, and what is wrong with all of them together: survivors,
-leftovers, changes.
+In a process of its own, which may be an ordinary user's. It writes for every case the verdict and any evidence
+of success, and what is wrong with all of them together: survivors, leftovers, changes.
 """
 
 from __future__ import annotations
