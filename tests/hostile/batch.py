@@ -1,6 +1,6 @@
 """Run the corpus through hepchallenge at one isolation level: `batch.py LEVEL ROOT REPORT [CASE ...]`.
 
-In a process of its own, which may be an ordinary user's. It writes for every case the verdict and any evidence
+In a process of its own, which may be an ordinary user's. Writes for every case the verdict and any evidence
 of success, and what is wrong with all of them together: survivors, leftovers, changes.
 """
 
