@@ -545,6 +545,8 @@ def score(
         works = _take_in_all(loaded, sources, store)
         path, info = _data_for(loaded, data)
         staged = stage(loaded, path, info, store.workspace / "inputs", quick=quick, data_label=data_label)
+        if staged.data.kind == "toy":
+            heard.say(f"{loaded.name}: toy data (simulated); for real ones see: hepchallenge data --help")
         judge = _Judge(loaded, staged, store, runner, Scorer(loaded, staged.truth), heard)
         _open_runs(judge, works, conditions, stack)
         judge.judge(works)
