@@ -15,12 +15,15 @@ from hepchallenge.data.choice import (
 from hepchallenge.data.files import cache_root
 from hepchallenge.data.prepared import (
     Manifest,
+    PreparedWriter,
     find_manifest,
     open_prepared,
     read_manifest,
     write_prepared,
+    writing_prepared,
 )
 from hepchallenge.data.tables import (
+    BatchWriter,
     Published,
     TableSchema,
     check_table,
@@ -31,8 +34,10 @@ from hepchallenge.data.tables import (
 )
 
 __all__ = [
+    "BatchWriter",
     "Choice",
     "Manifest",
+    "PreparedWriter",
     "Published",
     "TableSchema",
     "cache_root",
@@ -54,4 +59,5 @@ __all__ = [
     "select_toy",
     "toy",
     "write_prepared",
+    "writing_prepared",
 ]

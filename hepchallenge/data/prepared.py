@@ -6,11 +6,12 @@ which says what it is and what it was made from. It never changes once it has it
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import inspect
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -21,7 +22,7 @@ from hepchallenge.contract.challenge import builtin_folder
 from hepchallenge.contract.config import ToyDefaults, read_config
 from hepchallenge.contract.problem import PROBLEM_NAME
 from hepchallenge.data.files import built_folder, cache_root, sha256_of, told_when_full, write_json
-from hepchallenge.data.tables import recorded_sources, table_digest, write_table
+from hepchallenge.data.tables import BatchWriter, recorded_sources, table_digest, write_table
 from hepchallenge.exceptions import DataError
 
 __all__ = [
@@ -29,12 +30,14 @@ __all__ = [
     "MANIFEST_NAME",
     "FileRecord",
     "Manifest",
+    "PreparedWriter",
     "find_manifest",
     "open_prepared",
     "prepare_source",
     "prepare_toy",
     "read_manifest",
     "write_prepared",
+    "writing_prepared",
 ]
 
 FORMAT = 1
@@ -116,13 +119,69 @@ def write_prepared(
     -----
     The framework adds to the manifest what only it knows: challenge, kind, sources and file digests.
     """
+    with writing_prepared(target) as writer:
+        for name, table in tables.items():
+            writer.add(name, table)
+        writer.info.update(info or {})
+
+
+class PreparedWriter:
+    """The tables of a prepared folder in the making; see `writing_prepared`.
+
+    Attributes
+    ----------
+    info : dict
+        What to tell about the data; it may be filled until the end.
+    """
+
+    def __init__(self, target: Path) -> None:
+        self.info: dict[str, Any] = {}
+        self._target = target
+        self._rows: dict[str, int] = {}
+        self._digests: dict[str, str] = {}
+        self._streams: dict[str, BatchWriter] = {}
+
+    def add(self, name: str, table: pa.Table) -> None:
+        """Write a whole table."""
+        write_table(self._target / f"{name}.arrow", table)
+        self._rows[name], self._digests[name] = table.num_rows, table_digest(table)
+
+    def stream(self, name: str, schema: pa.Schema) -> BatchWriter:
+        """Begin a table that comes in batches, whatever number of them; it is closed with the folder."""
+        self._streams[name] = BatchWriter(self._target / f"{name}.arrow", schema)
+        return self._streams[name]
+
+    def close(self) -> None:
+        """Close the files of the tables that came in batches."""
+        for name, stream in self._streams.items():
+            stream.close()
+            self._rows[name], self._digests[name] = stream.rows, stream.digest
+
+    def _manifest(self) -> dict[str, Any]:
+        return {"rows": self._rows, "tables": self._digests, "info": self.info}
+
+
+@contextlib.contextmanager
+def writing_prepared(target: Path) -> Iterator[PreparedWriter]:
+    """Write a prepared folder table by table, or batch by batch; the manifest follows at the end.
+
+    The same as `write_prepared` for data that do not fit into memory.
+
+    Examples
+    --------
+    >>> with writing_prepared(folder) as writer:  # doctest: +SKIP
+    ...     hits = writer.stream("train-hits", schema)
+    ...     for batch in batches:
+    ...         hits.write(batch)
+    """
     target.mkdir(parents=True, exist_ok=True)
     with told_when_full(target):
-        for name, table in tables.items():
-            write_table(target / f"{name}.arrow", table)
-    digests = {name: table_digest(table) for name, table in tables.items()}
-    rows = {name: table.num_rows for name, table in tables.items()}
-    write_json(target / MANIFEST_NAME, {"rows": rows, "tables": digests, "info": dict(info or {})})
+        writer = PreparedWriter(target)
+        try:
+            yield writer
+        finally:
+            writer.close()
+    write_json(target / MANIFEST_NAME, writer._manifest())
 
 
 def _finish(folder: Path, challenge: str, kind: Literal["toy", "real"], made_by: str, sources: Any) -> None:

@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 from hepchallenge.exceptions import DataError
 
 __all__ = [
+    "BatchWriter",
     "Published",
     "TableSchema",
     "check_table",
@@ -224,6 +225,8 @@ class TableSchema:
         String columns and the words that they may hold.
     optional : sequence of str
         Columns that may be missing from the file.
+    may_be_empty : bool
+        Whether a table without rows is fine.
 
     Notes
     -----
@@ -235,6 +238,7 @@ class TableSchema:
     weights: Sequence[str] = ()
     allowed: Mapping[str, Sequence[str]] = field(default_factory=dict)
     optional: Sequence[str] = ()
+    may_be_empty: bool = False
 
     def __post_init__(self) -> None:
         for name in (*self.unique, *self.weights, *self.allowed, *self.optional):
@@ -378,8 +382,12 @@ def read_csv(file: Published | Path, schema: TableSchema) -> pa.Table:
         file = Published(file)
     with file.open() as stream:
         names = _header(file, stream)
+        # The parser takes a table without rows for an error.
+        rows = not schema.may_be_empty or bool(stream.read(1))
     _check_header(file, names, schema)
     types = {name: schema.columns[name] for name in names}
+    if not rows:
+        return pa.table({name: pa.array([], kind) for name, kind in types.items()})
     try:
         table = _parse(file, names, types, threads=True)
     except pa.ArrowInvalid as error:
@@ -400,10 +408,10 @@ def check_table(table: pa.Table, schema: TableSchema, file: object) -> None:
     Raises
     ------
     DataError
-        If there are no rows, a number is NaN or infinite, an id comes twice, a weight is negative, or a word
-        is not allowed.
+        If there are no rows although there must be, a number is NaN or infinite, an id comes twice, a weight
+        is negative, or a word is not allowed.
     """
-    if table.num_rows == 0:
+    if table.num_rows == 0 and not schema.may_be_empty:
         raise DataError(file, "rows", "at least one", "none")
     for name in table.column_names:
         column = table[name]
@@ -451,6 +459,59 @@ def write_table(file: Path, table: pa.Table) -> None:
     table = table.combine_chunks().replace_schema_metadata(None)
     with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
         writer.write_table(table)
+
+
+class BatchWriter:
+    """A prepared table that is written batch by batch, for data of which only a piece fits into memory.
+
+    The file is Feather v2, uncompressed, and keeps the batches apart as they were given.
+
+    Parameters
+    ----------
+    file : Path
+        The file to write, which must not be there yet.
+    schema : pyarrow.Schema
+        Columns of every batch; numbers, booleans and strings without nulls.
+
+    Attributes
+    ----------
+    rows, batches : int
+        How much was written so far.
+    """
+
+    def __init__(self, file: Path, schema: pa.Schema) -> None:
+        self.schema = schema.remove_metadata()
+        self.rows = self.batches = 0
+        names = [[field.name, str(field.type)] for field in self.schema]
+        # No table's digest begins like this one: a stream of one batch is not the same as a table.
+        self._digest = hashlib.sha256(f"batches:{json.dumps(names)}".encode())
+        self._sink = pa.OSFile(str(file), "wb")
+        self._writer = pa.ipc.new_file(self._sink, self.schema)
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Append one batch.
+
+        Raises
+        ------
+        TypeError
+            If its columns are not those of the schema, or have nulls.
+        """
+        if not batch.schema.equals(self.schema):
+            raise TypeError(f"expected the columns {self.schema}, found {batch.schema}")
+        self._digest.update(bytes.fromhex(table_digest(pa.Table.from_batches([batch]))))
+        self._writer.write_batch(batch)
+        self.rows += batch.num_rows
+        self.batches += 1
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over names, types, values and where a batch ends, hexadecimal."""
+        return self._digest.hexdigest()
+
+    def close(self) -> None:
+        """Write the end of the file."""
+        self._writer.close()
+        self._sink.close()
 
 
 def read_table(prepared: Path, name: str, columns: Sequence[str] | None = None) -> pa.Table:
