@@ -22,7 +22,13 @@ from hepchallenge.contract.challenge import builtin_folder
 from hepchallenge.contract.config import ToyDefaults, read_config
 from hepchallenge.contract.problem import PROBLEM_NAME
 from hepchallenge.data.files import built_folder, cache_root, sha256_of, told_when_full, write_json
-from hepchallenge.data.tables import BatchWriter, recorded_sources, table_digest, write_table
+from hepchallenge.data.tables import (
+    BatchWriter,
+    recorded_sources,
+    table_digest,
+    visible_files,
+    write_table,
+)
 from hepchallenge.exceptions import DataError
 
 __all__ = [
@@ -315,20 +321,10 @@ def prepare_toy(
     return built_folder(target, build, usable=_usable(challenge, made_by), waiting=waiting)
 
 
-def _visible_files(source: Path) -> list[Path]:
-    if source.is_file():
-        return [source]
-    found = []
-    for folder, folders, names in os.walk(source):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [Path(folder, name) for name in sorted(names) if not name.startswith(".")]
-    return found
-
-
 def _fingerprint(source: Path) -> list[tuple[str, int, int, int]]:
     """Return name, length and times of every file: cheap, and different whenever a file was written again."""
     root = source.parent if source.is_file() else source
-    stats = ((file.relative_to(root).as_posix(), file.stat()) for file in _visible_files(source))
+    stats = ((file.relative_to(root).as_posix(), file.stat()) for file in visible_files(source))
     return [(name, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns) for name, stat in stats]
 
 
@@ -359,7 +355,7 @@ def prepare_source(challenge: str, prepare: Prepare, source: Path, *, waiting: W
         with recorded_sources() as opened:
             prepare(source, folder)
         # A challenge that reads in its own way, not through `Published`, used any of the files.
-        used = sorted(opened) or _visible_files(source)
+        used = sorted(opened) or visible_files(source)
         root = source.parent if source.is_file() else source
         _finish(folder, challenge, "real", made_by, (_record(file, root) for file in used))
 
@@ -404,7 +400,7 @@ def open_prepared(
     data = folder / "data"
     if (data / MANIFEST_NAME).is_file():
         return open_prepared(data, challenge=challenge)
-    has_data = data.is_dir() and bool(_visible_files(data))
+    has_data = data.is_dir() and bool(visible_files(data))
     if (folder / PROBLEM_NAME).is_file() and not has_data:
         if make_toy is None:
             raise DataError(folder, "path", f"the data of {challenge}", "none, and it simulates no toy data")

@@ -13,6 +13,7 @@ import fnmatch
 import gzip
 import hashlib
 import json
+import os
 import re
 import zipfile
 import zlib
@@ -35,6 +36,7 @@ __all__ = [
     "BatchWriter",
     "Published",
     "TableSchema",
+    "archives_kept_open",
     "check_table",
     "find_published",
     "published_files",
@@ -86,10 +88,13 @@ class Published:
     def _unpacked(self) -> Iterator[IO[bytes]]:
         try:
             with contextlib.ExitStack() as stack:
-                stream: Any = stack.enter_context(self.path.open("rb"))
-                for member in self.members:
-                    archive = stack.enter_context(zipfile.ZipFile(stream))
-                    stream = stack.enter_context(archive.open(member))
+                stream: Any
+                if self.members:
+                    archives = _kept.get() or _Archives(stack)
+                    archive = archives.open(self.path, self.members[:-1])
+                    stream = stack.enter_context(archive.open(self.members[-1]))
+                else:
+                    stream = stack.enter_context(self.path.open("rb"))
                 if self.name.endswith(".gz"):
                     stream = stack.enter_context(gzip.GzipFile(fileobj=stream, mode="rb"))
                 yield stream
@@ -101,6 +106,38 @@ class Published:
             if error.filename != str(self.path):
                 raise
             raise DataError(self, "file", "a readable file", error.strerror or str(error)) from None
+
+
+class _Archives:
+    """Opened zip archives, also those inside others, until a stack is unwound."""
+
+    def __init__(self, stack: contextlib.ExitStack) -> None:
+        self._stack = stack
+        self._open: dict[tuple[Path, tuple[str, ...]], zipfile.ZipFile] = {}
+
+    def open(self, path: Path, members: tuple[str, ...]) -> zipfile.ZipFile:
+        key = (path, members)
+        if key not in self._open:
+            stream: Any = self.open(path, members[:-1]).open(members[-1]) if members else path.open("rb")
+            self._open[key] = self._stack.enter_context(zipfile.ZipFile(self._stack.enter_context(stream)))
+        return self._open[key]
+
+
+_kept: ContextVar[_Archives | None] = ContextVar("kept", default=None)
+
+
+@contextlib.contextmanager
+def archives_kept_open() -> Iterator[None]:
+    """Open every archive once within the block, however many of its members are read.
+
+    To open an archive is to read its list of members, which may be thousands.
+    """
+    with contextlib.ExitStack() as stack:
+        token = _kept.set(_Archives(stack))
+        try:
+            yield
+        finally:
+            _kept.reset(token)
 
 
 @contextlib.contextmanager
@@ -129,9 +166,22 @@ def _members(found: Published, depth: int) -> Iterator[Published]:
             yield inner
 
 
-def _list(source: Path) -> tuple[list[Published], list[DataError]]:
+def visible_files(source: Path) -> list[Path]:
+    """Return the files of a folder and its subfolders, or the one file; hidden ones are left out."""
+    if source.is_file():
+        return [source]
+    found = []
+    for folder, folders, names in os.walk(source):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found += [Path(folder, name) for name in sorted(names) if not name.startswith(".")]
+    return found
+
+
+def _list(source: Path, *, subfolders: bool = False) -> tuple[list[Published], list[DataError]]:
     """List published files, and the errors of archives that could not be opened."""
-    if source.is_dir():
+    if source.is_dir() and subfolders:
+        entries = visible_files(source)
+    elif source.is_dir():
         entries = sorted(e for e in source.iterdir() if e.is_file() and not e.name.startswith("."))
     elif source.is_file():
         entries = [source]
@@ -150,8 +200,8 @@ def _list(source: Path) -> tuple[list[Published], list[DataError]]:
     return found, damaged
 
 
-def published_files(source: Path) -> list[Published]:
-    """List the files of a folder (not of its subfolders) or of a single file, archives opened.
+def published_files(source: Path, *, subfolders: bool = False) -> list[Published]:
+    """List the files of a folder (of its subfolders only if asked for) or of a single file, archives opened.
 
     Hidden files, such as unfinished downloads, are left out.
 
@@ -160,7 +210,7 @@ def published_files(source: Path) -> list[Published]:
     DataError
         If the path does not exist, or an archive is damaged.
     """
-    found, damaged = _list(source)
+    found, damaged = _list(source, subfolders=subfolders)
     if damaged:
         raise damaged[0]
     return found

@@ -1,0 +1,1 @@
+"""TrackML: connect the hits of thousands of particles to tracks."""
