@@ -10,12 +10,7 @@ counted from 1 and the header is not counted.
 
 from __future__ import annotations
 
-import csv
-import io
 import os
-import stat
-import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,31 +18,28 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv as pa_csv
 import pyarrow.parquet as pa_parquet
 from numpy.typing import NDArray
 
 from hepchallenge.exceptions import InvalidSubmission
 from hepchallenge.run.narrow_csv import read_narrow_csv
+from hepchallenge.run.untrusted import (
+    ARROW_TYPES,
+    MAX_STRING,
+    SUFFIXES,
+    cap_for,
+    check_length,
+    check_nulls,
+    check_parquet,
+    csv_header,
+    explain_csv,
+    open_regular,
+    parse_csv,
+    suffix_of,
+    unpacked,
+)
 
 __all__ = ["MAX_STRING", "SUFFIXES", "read_prediction_file"]
-
-SUFFIXES = (".csv", ".csv.gz", ".csv.zip", ".parquet")
-"""Endings of the file names that are read."""
-
-MAX_STRING = 64
-"""Longest string, in characters, that a string column may hold."""
-
-_BYTES_PER_CELL = 64
-_BYTES_OF_HEADER = 64 * 1024
-_BLOCK = 1 << 20
-
-_ARROW_TYPES: Mapping[str, pa.DataType] = {
-    "int64": pa.int64(),
-    "float64": pa.float64(),
-    # Few different strings over many rows, as classes are, need no object per row this way.
-    "string": pa.dictionary(pa.int32(), pa.string()),
-}
 
 
 def read_prediction_file(
@@ -91,19 +83,14 @@ def read_prediction_file(
     """
     ids = _checked_request(columns, id_column, test_ids)
     file = Path(path)
-    suffix = next((s for s in sorted(SUFFIXES, key=len, reverse=True) if file.name.endswith(s)), None)
-    if suffix is None:
-        raise InvalidSubmission(f"{file.name!r}: expected a file name ending with {', '.join(SUFFIXES)}")
-    cap = _cap(columns, len(ids))
-    content = _read_regular(file, cap)
-    if suffix == ".csv.gz":
-        content = _gunzip(file.name, content, cap)
-    elif suffix == ".csv.zip":
-        content = _unzip(file.name, content, cap)
+    suffix = suffix_of(file)
+    cap = cap_for(columns, len(ids))
+    with open_regular(file, cap) as regular, unpacked(regular, suffix, cap) as stream:
+        content = stream.read_all()
     if suffix != ".parquet" and (arrays := _shortcut(content, columns, id_column, ids)) is not None:
         return arrays
-    reader = _Parquet if suffix == ".parquet" else _Csv
-    table = reader(file.name, content, columns, id_column, len(ids)).read()
+    read = _parquet if suffix == ".parquet" else _csv
+    table = read(file.name, content, columns, id_column, len(ids))
     arrays = _to_numpy(file.name, table, columns, id_column)
     return _aligned(file.name, arrays, id_column, ids)
 
@@ -111,9 +98,9 @@ def read_prediction_file(
 def _checked_request(
     columns: Mapping[str, str], id_column: str, test_ids: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    unknown = {kind for kind in columns.values() if kind not in _ARROW_TYPES}
+    unknown = {kind for kind in columns.values() if kind not in ARROW_TYPES}
     if unknown:
-        raise ValueError(f"column types must be of {sorted(_ARROW_TYPES)}, got {sorted(unknown)}")
+        raise ValueError(f"column types must be of {sorted(ARROW_TYPES)}, got {sorted(unknown)}")
     if columns.get(id_column) != "int64":
         raise ValueError(f"the id column {id_column!r} must be one of the columns, with type int64")
     ids = np.asarray(test_ids)
@@ -122,83 +109,6 @@ def _checked_request(
             f"test ids must be a one-dimensional integer array, got {ids.dtype} of shape {ids.shape}"
         )
     return ids.astype(np.int64, copy=False)
-
-
-def _cap(columns: Mapping[str, str], n_rows: int) -> int:
-    """Return the most bytes that a file for so many rows may have, packed or unpacked."""
-    return _BYTES_OF_HEADER + _BYTES_PER_CELL * len(columns) * n_rows
-
-
-# ---- bytes -------------------------------------------------------------------------------------------
-
-
-def _read_regular(file: Path, cap: int) -> bytes:
-    """Read a regular file through one descriptor; a link, pipe or device is refused, never waited for."""
-    name = file.name
-    try:
-        descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except FileNotFoundError:
-        raise InvalidSubmission(f"{name}: no such file") from None
-    except OSError as error:
-        # ELOOP is how O_NOFOLLOW reports a symbolic link.
-        reason = "it is a symbolic link" if file.is_symlink() else error.strerror
-        raise InvalidSubmission(f"{name}: cannot be read: {reason}") from None
-    try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise InvalidSubmission(f"{name}: expected a regular file")
-        if status.st_size > cap:
-            raise InvalidSubmission(f"{name}: expected at most {cap} bytes, found {status.st_size}")
-        # One byte more than it had, so that a file that grows meanwhile is noticed.
-        chunks, missing = [], status.st_size + 1
-        while missing and (chunk := os.read(descriptor, missing)):
-            chunks.append(chunk)
-            missing -= len(chunk)
-    except OSError as error:
-        raise InvalidSubmission(f"{name}: cannot be read: {error.strerror}") from None
-    finally:
-        os.close(descriptor)
-    if missing != 1:
-        raise InvalidSubmission(f"{name}: the file changed while it was read")
-    return b"".join(chunks)
-
-
-def _gunzip(name: str, content: bytes, cap: int) -> bytes:
-    plain = bytearray()
-    rest = content
-    try:
-        # A gzip file may be several compressed streams in a row.
-        while rest:
-            stream = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
-            plain += stream.decompress(rest, cap + 1 - len(plain))
-            if len(plain) > cap:
-                raise InvalidSubmission(f"{name}: unpacks to more than {cap} bytes")
-            if not stream.eof:
-                raise InvalidSubmission(f"{name}: the gzip data are truncated")
-            rest = stream.unused_data.lstrip(b"\0")
-    except zlib.error as error:
-        raise InvalidSubmission(f"{name}: not valid gzip data: {error}") from None
-    return bytes(plain)
-
-
-def _unzip(name: str, content: bytes, cap: int) -> bytes:
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            members = [member for member in archive.infolist() if not member.is_dir()]
-            if len(members) != 1:
-                raise InvalidSubmission(f"{name}: expected exactly one file inside, found {len(members)}")
-            if not members[0].filename.endswith(".csv"):
-                raise InvalidSubmission(
-                    f"{name}: expected a .csv file inside, found {members[0].filename[:80]!r}"
-                )
-            # The declared size is a claim; only what really comes out counts.
-            with archive.open(members[0]) as stream:
-                plain = stream.read(cap + 1)
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:
-        raise InvalidSubmission(f"{name}: not a readable zip file: {error}") from None
-    if len(plain) > cap:
-        raise InvalidSubmission(f"{name}: unpacks to more than {cap} bytes")
-    return plain
 
 
 # ---- the shortcut --------------------------------------------------------------------------------------
@@ -218,192 +128,43 @@ def _shortcut(
 # ---- tables ------------------------------------------------------------------------------------------
 
 
-class _Table:
-    """What the two formats share: the request, and the checks of names and length."""
-
-    def __init__(
-        self, name: str, content: bytes, columns: Mapping[str, str], id_column: str, n_rows: int
-    ) -> None:
-        self.name = name
-        self.content = content
-        self.columns = columns
-        self.id_column = id_column
-        self.n_rows = n_rows
-        self.cap = _cap(columns, n_rows)
-
-    def check_names(self, found: list[str]) -> None:
-        """Refuse missing, unexpected and repeated columns."""
-        expected = ", ".join(self.columns)
-        for column in self.columns:
-            if column not in found:
-                shown = ", ".join(repr(c[:80]) for c in found[:20])
-                raise InvalidSubmission(
-                    f"{self.name}: the column {column!r} is missing: expected {expected}, found {shown}"
-                )
-        for column in found:
-            if column not in self.columns:
-                raise InvalidSubmission(
-                    f"{self.name}: unexpected column {column[:80]!r}: expected {expected} only"
-                )
-        if len(found) != len(self.columns):
-            twice = next(column for column in self.columns if found.count(column) > 1)
-            raise InvalidSubmission(f"{self.name}: the column {twice!r} is there {found.count(twice)} times")
-
-    def check_length(self, found: int) -> None:
-        """Refuse a wrong number of rows."""
-        if found != self.n_rows:
-            raise InvalidSubmission(f"{self.name}: expected {self.n_rows} rows, found {found}")
-
-
-class _Csv(_Table):
-    """Comma-separated UTF-8 text with a header, quoted with double quotes, one row a line."""
-
-    def read(self) -> pa.Table:
-        self.check_names(self._header())
-        try:
-            table = self._parse(_ARROW_TYPES)
-        except (pa.ArrowInvalid, pa.ArrowKeyError, pa.ArrowNotImplementedError) as error:
-            self._explain()
-            raise InvalidSubmission(f"{self.name}: not a readable CSV file: {str(error)[:200]}") from None
-        self.check_length(table.num_rows)
-        return table
-
-    def _header(self) -> list[str]:
-        line = self.content[:_BYTES_OF_HEADER].split(b"\n", 1)[0].split(b"\r", 1)[0]
-        try:
-            rows = list(csv.reader([line.decode("utf-8-sig")], strict=True))
-        except (UnicodeDecodeError, csv.Error) as error:
-            raise InvalidSubmission(f"{self.name}: the first line is not a header: {error}") from None
-        if not rows or not rows[0]:
-            raise InvalidSubmission(
-                f"{self.name}: expected a header with {', '.join(self.columns)}, "
-                f"found {'an empty file' if not self.content else 'an empty line'}"
-            )
-        return rows[0]
-
-    def _parse(self, types: Mapping[str, pa.DataType], **parse: Any) -> pa.Table:
-        return pa_csv.read_csv(
-            pa.BufferReader(self.content),
-            read_options=pa_csv.ReadOptions(use_threads=not parse, block_size=_BLOCK),
-            parse_options=pa_csv.ParseOptions(newlines_in_values=False, **parse),
-            convert_options=pa_csv.ConvertOptions(
-                column_types={column: types[kind] for column, kind in self.columns.items()},
-                # No text means "missing": an empty cell or NA in a number column is an error.
-                null_values=[],
-                strings_can_be_null=False,
-                true_values=[],
-                false_values=[],
-            ),
+def _csv(name: str, content: bytes, columns: Mapping[str, str], id_column: str, n_rows: int) -> pa.Table:
+    """Read comma-separated text."""
+    csv_header(name, columns, content)
+    try:
+        table = parse_csv(content, {column: ARROW_TYPES[kind] for column, kind in columns.items()})
+    except (pa.ArrowInvalid, pa.ArrowKeyError, pa.ArrowNotImplementedError) as error:
+        explain_csv(
+            name, content, columns, [id_column], check_rows=lambda found: check_length(name, n_rows, found)
         )
-
-    def _explain(self) -> None:
-        """After a failure: find the first bad line or cell and raise the error that names it."""
-        ragged: list[tuple[int | None, int, int]] = []
-
-        def note(row: Any) -> str:
-            ragged.append((row.number, row.expected_columns, row.actual_columns))
-            return "skip"
-
-        try:
-            table = self._parse(
-                dict.fromkeys(_ARROW_TYPES, pa.binary()), invalid_row_handler=note
-            ).combine_chunks()
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-            raise InvalidSubmission(f"{self.name}: not a readable CSV file: {str(error)[:200]}") from None
-        if ragged:
-            number, expected, found = ragged[0]
-            # The parser counts lines from 1 with the header among them.
-            where = f"row {number - 1}" if number is not None else "a row"
-            raise InvalidSubmission(f"{self.name}: {where}: expected {expected} values, found {found}")
-        self.check_length(table.num_rows)
-        for column, kind in self.columns.items():
-            cells = table.column(column)
-            row = _first_bad_cell(cells, kind)
-            if row is not None:
-                value = cells[row].as_py()[: MAX_STRING + 1].decode("utf-8", "backslashreplace")
-                raise InvalidSubmission(
-                    f"{self.name}: row {row + 1} ({self.id_column} {self._id_text(table, row)}): "
-                    f"{column}: expected {_IN_WORDS[kind]}, found {value!r}"
-                )
-
-    def _id_text(self, table: pa.Table, row: int) -> str:
-        text: bytes = table.column(self.id_column)[row].as_py()
-        return text[:20].decode("utf-8", "backslashreplace")
+        raise InvalidSubmission(f"{name}: not a readable CSV file: {str(error)[:200]}") from None
+    check_length(name, n_rows, table.num_rows)
+    return table
 
 
-_IN_WORDS = {"int64": "a 64-bit integer", "float64": "a number", "string": "UTF-8 text"}
+def _parquet(name: str, content: bytes, columns: Mapping[str, str], id_column: str, n_rows: int) -> pa.Table:
+    """Read Parquet with integer, floating-point or string columns; nothing nested, nothing null."""
+    strings = [column for column, kind in columns.items() if kind == "string"]
+    try:
+        file = pa_parquet.ParquetFile(pa.BufferReader(content), read_dictionary=strings)
+        check_parquet(name, file, columns, n_rows, cap_for(columns, n_rows))
+        table = file.read()
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise InvalidSubmission(f"{name}: not a readable Parquet file: {str(error)[:200]}") from None
+    # The number of rows above is what the footer claims.
+    check_length(name, n_rows, table.num_rows)
+    for column in columns:
+        check_nulls(name, column, table.column(column))
+    try:
+        return pa.table({c: _converted(table.column(c), kind) for c, kind in columns.items()})
+    except pa.ArrowInvalid as error:
+        raise InvalidSubmission(f"{name}: {str(error)[:200]}") from None
 
 
-def _first_bad_cell(cells: pa.ChunkedArray, kind: str) -> int | None:
-    """Return the first row whose cell cannot be converted, by bisection over conversions."""
-
-    def fails(start: int, stop: int) -> bool:
-        try:
-            text = cells.slice(start, stop - start).cast(pa.string())
-            if kind != "string":
-                # The CSV reader ignores blanks around numbers, so a blank is not what failed.
-                pc.cast(pc.utf8_trim_whitespace(text), _ARROW_TYPES[kind])
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-            return True
-        return False
-
-    low, high = 0, len(cells)
-    if not fails(low, high):
-        return None
-    while high - low > 1:
-        middle = (low + high) // 2
-        if fails(low, middle):
-            high = middle
-        else:
-            low = middle
-    return low
-
-
-class _Parquet(_Table):
-    """Parquet with integer, floating-point or string columns; nothing nested, nothing null."""
-
-    def read(self) -> pa.Table:
-        strings = [column for column, kind in self.columns.items() if kind == "string"]
-        try:
-            file = pa_parquet.ParquetFile(pa.BufferReader(self.content), read_dictionary=strings)
-            schema = file.schema_arrow
-            self.check_names(list(schema.names))
-            self.check_length(file.metadata.num_rows)
-            unpacked = sum(
-                file.metadata.row_group(i).total_byte_size for i in range(file.metadata.num_row_groups)
-            )
-            if unpacked > self.cap:
-                raise InvalidSubmission(f"{self.name}: unpacks to more than {self.cap} bytes")
-            for column, kind in self.columns.items():
-                self._check_type(column, kind, schema.field(column).type)
-            table = file.read()
-        except (pa.ArrowException, OSError, ValueError) as error:
-            raise InvalidSubmission(f"{self.name}: not a readable Parquet file: {str(error)[:200]}") from None
-        # The number of rows above is what the footer claims.
-        self.check_length(table.num_rows)
-        for column in self.columns:
-            if table.column(column).null_count:
-                row = int(np.flatnonzero(table.column(column).is_null().to_numpy())[0])
-                raise InvalidSubmission(f"{self.name}: row {row + 1}: {column}: expected a value, found none")
-        try:
-            return pa.table({c: self._converted(table.column(c), kind) for c, kind in self.columns.items()})
-        except pa.ArrowInvalid as error:
-            raise InvalidSubmission(f"{self.name}: {str(error)[:200]}") from None
-
-    def _check_type(self, column: str, kind: str, found: pa.DataType) -> None:
-        value = found.value_type if pa.types.is_dictionary(found) else found
-        fits = {
-            "int64": pa.types.is_integer(found),
-            "float64": pa.types.is_floating(found) or pa.types.is_integer(found),
-            "string": pa.types.is_string(value) or pa.types.is_large_string(value),
-        }
-        if not fits[kind]:
-            raise InvalidSubmission(f"{self.name}: {column}: expected {kind}, found the type {found}")
-
-    def _converted(self, cells: pa.ChunkedArray, kind: str) -> pa.ChunkedArray:
-        if kind == "string":
-            return cells.cast(pa.string()).dictionary_encode()
-        return cells.cast(_ARROW_TYPES[kind])
+def _converted(cells: pa.ChunkedArray, kind: str) -> pa.ChunkedArray:
+    if kind == "string":
+        return cells.cast(pa.string()).dictionary_encode()
+    return cells.cast(ARROW_TYPES[kind])
 
 
 # ---- arrays ------------------------------------------------------------------------------------------
