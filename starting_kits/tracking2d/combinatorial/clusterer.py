@@ -135,7 +135,7 @@ class Tracks:
         # Two hits say little about the curvature.
         variants = np.where((self.hits >= 0).sum(axis=1) < 3, len(self.log_p), VARIANTS)
         kept = self.of(rank_within(self.key, self.log_p) < variants)
-        first = kept.hits[np.arange(len(kept)), (kept.hits >= 0).argmax(axis=1)]
+        first = kept.hits[np.arange(len(kept.hits)), (kept.hits >= 0).argmax(axis=1)]
         return kept.of(rank_within(first, kept.log_p) < BEAM)
 
 
@@ -169,9 +169,8 @@ def best_division(contains, gain):
     if np.abs(share.x - np.round(share.x)).max() < 1e-6:
         return np.flatnonzero(share.x > 0.5)
     left = np.flatnonzero(share.lower.marginals < LARGEST_GAP)
-    whole = milp(
-        -gain[left], integrality=1, bounds=Bounds(0, 1), constraints=(contains[:, left], -np.inf, 1.0)
-    )
+    once = (contains[:, left], -np.inf, 1.0)
+    whole = milp(-gain[left], integrality=1, bounds=Bounds(0.0, 1.0), constraints=once)
     return left[whole.x > 0.5]
 
 
