@@ -2,7 +2,8 @@
 
 The trusted side writes a bundle once; every fold of every submission maps it copy-on-write. All of
 them share the pages of the file, each may change its own view in place (as RAMP kits do), and no
-change reaches the file or another fold. Bundles only ever travel from the trusted to the untrusted
+change reaches the file or another fold. A bundle may also lie in sealed memory without a name, which is
+handed over as a descriptor when its turn has come. Bundles only ever travel from the trusted to the untrusted
 side, which is why pickle is safe here; nothing that a submission wrote is ever unpickled.
 
 Layout: an 8-byte magic, the number of blocks, the block sizes (little-endian u64), then the blocks,
@@ -12,6 +13,7 @@ out-of-band buffers.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import mmap
 import os
@@ -20,11 +22,11 @@ import struct
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from hepchallenge.exceptions import InfrastructureError, OrganiserError
 
-__all__ = ["dump_object", "dump_whole", "load_bundle", "write_bundle"]
+__all__ = ["dump_object", "dump_whole", "load_bundle", "load_shared", "share_object", "write_bundle"]
 
 _MAGIC = b"HEPBNDL1"
 _ALIGN = 64
@@ -77,16 +79,57 @@ def dump_object(value: object) -> tuple[bytes, list[memoryview]]:
     return head, [buffer.raw() for buffer in buffers]
 
 
+def _lay_out(value: object) -> tuple[bytes, list[memoryview]]:
+    """Return the header and the blocks of an object's bundle."""
+    head, buffers = dump_object(value)
+    blocks = [memoryview(head), *buffers]
+    sizes = [block.nbytes for block in blocks]
+    return _MAGIC + struct.pack(f"<Q{len(sizes)}Q", len(sizes), *sizes), blocks
+
+
+def _write_to(file: BinaryIO, header: bytes, blocks: list[memoryview]) -> None:
+    file.write(header)
+    position = len(header)
+    for block in blocks:
+        start = _aligned(position)
+        file.write(b"\0" * (start - position))
+        file.write(block)
+        position = start + block.nbytes
+    file.flush()
+
+
+def share_object(value: object) -> int:
+    """Return a descriptor of sealed memory that holds the bundle of an object; the caller closes it.
+
+    Whoever gets the descriptor can read it and map it copy-on-write, but not change it, and there is no path
+    by which it could be opened before.
+
+    Raises
+    ------
+    InfrastructureError
+        If there is not enough memory.
+    OrganiserError
+        If the object cannot be pickled.
+    """
+    header, blocks = _lay_out(value)
+    descriptor = os.memfd_create("event", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        with os.fdopen(descriptor, "wb", closefd=False) as file:
+            _write_to(file, header, blocks)
+        seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
+        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, seals)
+    except OSError as error:
+        os.close(descriptor)
+        raise InfrastructureError(f"cannot hold inputs in memory: {error.strerror}") from error
+    return descriptor
+
+
 def write_bundle(value: object, folder: Path) -> Path:
     """Write an object into `folder` under the SHA-256 of its content and return the path.
 
     A file that is already there is left as it is, so that equal inputs are stored once.
     """
-    head, buffers = dump_object(value)
-    blocks = [memoryview(head), *buffers]
-    sizes = [block.nbytes for block in blocks]
-    header = _MAGIC + struct.pack(f"<Q{len(sizes)}Q", len(sizes), *sizes)
-
+    header, blocks = _lay_out(value)
     digest = hashlib.sha256(header)
     for block in blocks:
         digest.update(block)
@@ -98,14 +141,7 @@ def write_bundle(value: object, folder: Path) -> Path:
     descriptor, name = tempfile.mkstemp(dir=folder, prefix=".bundle-")
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(header)
-            position = len(header)
-            for block in blocks:
-                start = _aligned(position)
-                file.write(b"\0" * (start - position))
-                file.write(block)
-                position = start + block.nbytes
-            file.flush()
+            _write_to(file, header, blocks)
             os.fchmod(file.fileno(), 0o444)
         os.replace(name, target)
     except OSError as error:
@@ -125,10 +161,23 @@ def load_bundle(path: str | os.PathLike[str]) -> Any:
         If the file is not a bundle or is shorter than it says.
     """
     with open(path, "rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        if size < len(_MAGIC) + 8:
-            raise InfrastructureError(f"{path}: staged inputs are truncated at {size} bytes")
-        view = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
+        return load_shared(file.fileno(), str(path))
+
+
+def load_shared(descriptor: int, path: str = "shared memory") -> Any:
+    """Return the object of the bundle that a descriptor leads to, as `load_bundle` does.
+
+    The descriptor may be closed afterwards.
+
+    Raises
+    ------
+    InfrastructureError
+        If it is not a bundle or is shorter than it says; the message calls it `path`.
+    """
+    size = os.fstat(descriptor).st_size
+    if size < len(_MAGIC) + 8:
+        raise InfrastructureError(f"{path}: staged inputs are truncated at {size} bytes")
+    view = memoryview(mmap.mmap(descriptor, 0, access=mmap.ACCESS_COPY))
     if bytes(view[:8]) != _MAGIC:
         raise InfrastructureError(f"{path}: expected staged inputs starting with {_MAGIC!r}")
     (count,) = struct.unpack_from("<Q", view, 8)

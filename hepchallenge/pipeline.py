@@ -7,9 +7,10 @@ import hashlib
 import importlib.metadata
 import os
 import platform
+import tempfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,6 +27,7 @@ from hepchallenge.records import (
     RunKey,
     Scores,
     Scoring,
+    StoredArray,
     Submission,
     Verdict,
 )
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from hepchallenge.contract import Challenge, ChallengeFolder
+    from hepchallenge.run.jobs import EventJob, FoldJob
     from hepchallenge.run.runner import Runner
     from hepchallenge.scorer.scorer import Scorer
     from hepchallenge.stage.stage import Staged
@@ -67,6 +70,9 @@ class Progress(Protocol):
     def begin(self, folds: dict[str, int]) -> None:
         """Folds that will be run, by submission."""
 
+    def event_done(self, name: str, fold: int, done: int, total: int) -> None:
+        """So many events of a fold are predicted, out of so many; called from any thread."""
+
     def fold_done(self, name: str, outcome: FoldOutcome) -> None:
         """A fold has ended."""
 
@@ -83,11 +89,70 @@ class Silent:
     def begin(self, folds: dict[str, int]) -> None:
         """Show nothing."""
 
+    def event_done(self, name: str, fold: int, done: int, total: int) -> None:
+        """Show nothing."""
+
     def fold_done(self, name: str, outcome: FoldOutcome) -> None:
         """Show nothing."""
 
     def submission_done(self, entry: BoardEntry) -> None:
         """Show nothing."""
+
+
+class _Turns:
+    """Keeps this process quiet while events are timed: any number of folds run, or one thing is scored."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._running = 0
+        self._scoring = False
+        self._wanting_to_score = 0
+
+    @contextlib.contextmanager
+    def run(self) -> Iterator[None]:
+        """Be one of the folds that run."""
+        with self._changed:
+            # Who waits for a score goes first, so that results are shown as they come.
+            self._changed.wait_for(lambda: not self._scoring and not self._wanting_to_score)
+            self._running += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._running -= 1
+                self._changed.notify_all()
+
+    @contextlib.contextmanager
+    def score(self) -> Iterator[None]:
+        """Do what costs time while no fold runs."""
+        with self._changed:
+            self._wanting_to_score += 1
+            self._changed.wait_for(lambda: not self._scoring and not self._running)
+            self._wanting_to_score -= 1
+            self._scoring = True
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._scoring = False
+                self._changed.notify_all()
+
+
+class _StoredPredictions(Mapping[str, "np.ndarray"]):
+    """Predictions of events, each read from the store when it is asked for."""
+
+    def __init__(self, store: Store, stored: Mapping[str, StoredArray]) -> None:
+        self._store = store
+        self._stored = stored
+
+    def __getitem__(self, key: str) -> np.ndarray:
+        return self._store.load_array(self._stored[key])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._stored)
+
+    def __len__(self) -> int:
+        return len(self._stored)
 
 
 @dataclass
@@ -108,6 +173,23 @@ class _Work:
     def failed(self) -> FoldOutcome | None:
         """The first fold that did not succeed, or None."""
         return next((o for _, o in sorted(self.outcomes.items()) if not o.succeeded), None)
+
+
+def _recorded_predictions(store: Store, outcome: FoldOutcome) -> Mapping[str, np.ndarray]:
+    """Return the predictions of a fold: those of rows at once, those of events one by one."""
+    stored = outcome.predictions
+    if any("/" in key for key in stored):
+        return _StoredPredictions(store, stored)
+    return {part: store.load_array(array) for part, array in stored.items()}
+
+
+def narrowed(array: np.ndarray) -> np.ndarray:
+    """Return whole numbers in half the space if none is lost by it; there is one for every hit."""
+    import numpy as np
+
+    if array.dtype == np.int64 and array.size and abs(array).max() <= np.iinfo(np.int32).max:
+        return array.astype(np.int32)
+    return array
 
 
 def library_versions() -> dict[str, str]:
@@ -179,6 +261,7 @@ class _Judge:
         self.runner = runner
         self.scorer = scorer
         self.progress = progress
+        self._turns = _Turns() if staged.events is not None else None
 
     def pending(self, work: _Work) -> list[int]:
         """Return the folds of a submission that have to be run."""
@@ -209,39 +292,22 @@ class _Judge:
         return outcome
 
     def _run_code(self, work: _Work, fold: int) -> tuple[FoldOutcome, Mapping[str, np.ndarray]]:
-        from hepchallenge.data import cache_root
         from hepchallenge.run.logs import read_live_log
-        from hepchallenge.run.runner import FoldJob
-        from hepchallenge.stage.labels import mask_labels
 
-        assert work.taken is not None
         assert work.run is not None
-        truth = self.staged.truth
-        train_is, valid_is = truth.folds[fold]
         live_log = self.store.live_log(work.run, fold)
         self.store.drop_live_log(work.run, fold)
-        job = FoldJob(
-            fold=fold,
-            submission=work.taken.folder,
-            train_inputs=self.staged.train_inputs,
-            test_inputs=self.staged.test_inputs,
-            labels=mask_labels(truth.y_train, train_is),
-            train_is=train_is,
-            valid_is=valid_is,
-            n_train=truth.n_train,
-            n_test=truth.n_test,
-            seed=work.run.key.seed,
-            predictions_class=self.challenge.problem.Predictions,
-            hidden=(self.staged.path, self.store.workspace, cache_root()),
-            live_log=live_log,
-        )
-        result = self.runner.run_fold(job)
+        stored: dict[str, StoredArray] = {}
+        job = self._job(work, fold, stored)
+        with self._turns.run() if self._turns else contextlib.nullcontext():
+            result = self.runner.run_fold(job)
         log = result.log or read_live_log(live_log)
+        stored |= {part: self.store.save_array(array) for part, array in result.predictions.items()}
         outcome = FoldOutcome(
             fold=fold,
             verdict=result.verdict,
             message=result.message,
-            predictions={part: self.store.save_array(array) for part, array in result.predictions.items()},
+            predictions=stored if result.verdict is Verdict.SCORED else {},
             phases=tuple(result.phases),
             wall_seconds=result.wall_seconds,
             cpu_seconds=result.cpu_seconds,
@@ -249,11 +315,91 @@ class _Judge:
             gpus=result.gpus,
             gpu_seconds=result.gpu_seconds,
             gpu_peak_memory_bytes=result.gpu_peak_memory_bytes,
+            event_seconds=result.event_seconds,
             log=self.store.save_log(log) if log else "",
         )
-        return outcome, result.predictions
+        arrays = result.predictions if job.events is None else _StoredPredictions(self.store, stored)
+        return outcome, arrays
+
+    def _job(self, work: _Work, fold: int, stored: dict[str, StoredArray]) -> FoldJob:
+        """Return what the runner needs for a fold; predictions of events are put into `stored`."""
+        from hepchallenge.data import cache_root
+        from hepchallenge.run.runner import FoldJob
+        from hepchallenge.stage.labels import mask_labels
+
+        assert work.taken is not None
+        assert work.run is not None
+        truth = self.staged.truth
+        train_is, valid_is = truth.folds[fold]
+        events = self._event_job(work, fold, stored)
+        return FoldJob(
+            fold=fold,
+            submission=work.taken.folder,
+            train_inputs=self.staged.train_inputs,
+            test_inputs=self.staged.test_inputs,
+            labels=mask_labels(truth.y_train, train_is) if events is None else None,
+            train_is=train_is,
+            valid_is=valid_is,
+            n_train=truth.n_train,
+            n_test=truth.n_test,
+            seed=work.run.key.seed,
+            predictions_class=self.challenge.problem.Predictions,
+            hidden=(self.staged.path, self.store.workspace, cache_root()),
+            live_log=self.store.live_log(work.run, fold),
+            events=events,
+        )
+
+    def _event_job(self, work: _Work, fold: int, stored: dict[str, StoredArray]) -> EventJob | None:
+        from hepchallenge.run.jobs import EventJob
+
+        if (events := self.staged.events) is None:
+            return None
+        truth, name = self.staged.truth, work.record.name
+
+        def keep(key: str, array: np.ndarray) -> None:
+            stored[key] = self.store.save_array(narrowed(array))
+
+        return EventJob(
+            train=events.train,
+            truths=truth.y_train,
+            test=events.test,
+            n_rows=lambda part, number: len((truth.y_test if part == "test" else truth.y_train)[number]),
+            keep=keep,
+            heard=lambda done, total: self.progress.event_done(name, fold, done, total),
+        )
 
     def _read_predictions(self, work: _Work) -> tuple[FoldOutcome, Mapping[str, np.ndarray]]:
+        ids, n_test = self.staged.test_ids, self.staged.truth.n_test
+        if ids is None or n_test is None:
+            raise OrganiserError(
+                "prediction files cannot be scored on these data: ids or labels of the test rows are unknown"
+            )
+        started, cpu = time.monotonic(), time.thread_time()
+        arrays: Mapping[str, np.ndarray] = {}
+        stored: dict[str, StoredArray] = {}
+        verdict, message = Verdict.SCORED, ""
+        try:
+            if self.staged.events is not None:
+                with self._turns.score() if self._turns else contextlib.nullcontext():
+                    stored = self._read_events(work, ids)
+                arrays = _StoredPredictions(self.store, stored)
+            else:
+                arrays = {"test": self._read_rows(work, ids, n_test)}
+                stored = {part: self.store.save_array(array) for part, array in arrays.items()}
+        except InvalidSubmission as error:
+            verdict, message = Verdict.INVALID_SUBMISSION, safe_text(str(error))
+        outcome = FoldOutcome(
+            fold=0,
+            verdict=verdict,
+            message=message,
+            predictions=stored,
+            wall_seconds=time.monotonic() - started,
+            cpu_seconds=time.thread_time() - cpu,
+        )
+        return outcome, arrays
+
+    def _read_rows(self, work: _Work, ids: np.ndarray, n_test: int) -> np.ndarray:
+        """Return the predictions of a file for the test rows."""
         import numpy as np
 
         from hepchallenge.run.intake import check_prediction
@@ -261,53 +407,65 @@ class _Judge:
 
         assert work.taken is not None
         assert work.taken.prediction_file is not None
-        expected, convert = (
+        problem, expected = self.challenge.problem, self.challenge.config.prediction_file
+        assert expected is not None
+        assert problem.predictions_from_columns is not None
+        columns = read_prediction_file(work.taken.prediction_file, expected.columns, expected.id, ids)
+        prediction = np.asarray(problem.predictions_from_columns(columns))
+        return check_prediction(prediction, "test", n_test, problem.Predictions)
+
+    def _read_events(self, work: _Work, event_ids: np.ndarray) -> dict[str, StoredArray]:
+        """Store the predictions of a file for the test events, one event at a time."""
+        from hepchallenge.run.event_predictions import read_event_predictions
+        from hepchallenge.run.intake import check_prediction
+
+        assert work.taken is not None
+        assert work.taken.prediction_file is not None
+        problem, expected, events = (
+            self.challenge.problem,
             self.challenge.config.prediction_file,
-            self.challenge.problem.predictions_from_columns,
+            self.staged.events,
         )
         assert expected is not None
-        assert convert is not None
-        ids, n_test = self.staged.test_ids, self.staged.truth.n_test
-        if ids is None or n_test is None:
-            raise OrganiserError(
-                "prediction files cannot be scored on these data: ids or labels of the test rows are unknown"
+        assert expected.event is not None
+        assert events is not None
+        get_hit_ids = problem.get_hit_ids
+        assert get_hit_ids is not None
+        stored = {}
+        with tempfile.TemporaryDirectory(dir=self.store.workspace, prefix=".events-") as folder:
+            arrays = read_event_predictions(
+                work.taken.prediction_file,
+                expected.columns,
+                expected.event,
+                expected.id,
+                event_ids,
+                lambda number: get_hit_ids(events.test[number]),
+                Path(folder),
             )
-        started, cpu = time.monotonic(), time.thread_time()
-        arrays: dict[str, np.ndarray] = {}
-        verdict, message = Verdict.SCORED, ""
-        try:
-            columns = read_prediction_file(work.taken.prediction_file, expected.columns, expected.id, ids)
-            prediction = np.asarray(convert(columns))
-            arrays["test"] = check_prediction(prediction, "test", n_test, self.challenge.problem.Predictions)
-        except InvalidSubmission as error:
-            verdict, message = Verdict.INVALID_SUBMISSION, safe_text(str(error))
-        outcome = FoldOutcome(
-            fold=0,
-            verdict=verdict,
-            message=message,
-            predictions={part: self.store.save_array(array) for part, array in arrays.items()},
-            wall_seconds=time.monotonic() - started,
-            cpu_seconds=time.thread_time() - cpu,
-        )
-        return outcome, arrays
+            for number, array in enumerate(arrays):
+                key = f"test/{number}"
+                checked = check_prediction(array, key, len(array), problem.Predictions)
+                stored[key] = self.store.save_array(narrowed(checked))
+        return stored
 
     def take_outcome(self, work: _Work, outcome: FoldOutcome) -> None:
         """Note how a fold ended, score it at once, and finish the submission with its last fold."""
         work.outcomes[outcome.fold] = outcome
         if outcome.succeeded:
-            self._score_fold(work, outcome.fold)
+            with self._turns.score() if self._turns else contextlib.nullcontext():
+                self._score_fold(work, outcome.fold)
 
     def _predictions(self, work: _Work, fold: int) -> Mapping[str, np.ndarray]:
         if fold not in work.arrays:
-            stored = work.outcomes[fold].predictions
-            work.arrays[fold] = {part: self.store.load_array(array) for part, array in stored.items()}
+            work.arrays[fold] = _recorded_predictions(self.store, work.outcomes[fold])
         return work.arrays[fold]
 
     def _score_fold(self, work: _Work, fold: int) -> None:
         # A metric that fails is reported when the submission is finished.
         with contextlib.suppress(InvalidSubmission):
             number = fold if work.record.kind == "code" else None
-            work.fold_scores[fold] = self.scorer.score_fold(number, self._predictions(work, fold))
+            seconds = work.outcomes[fold].event_seconds
+            work.fold_scores[fold] = self.scorer.score_fold(number, self._predictions(work, fold), seconds)
 
     def _scoring(self, work: _Work) -> Scoring:
         version = self.scorer.version
@@ -318,7 +476,9 @@ class _Judge:
             return Scoring(verdict=failed.verdict, message=f"{where}{failed.message}", scorer_version=version)
         predictions = [self._predictions(work, fold) for fold in sorted(work.outcomes)]
         if len(work.fold_scores) < len(predictions):
-            return self.scorer.score_run(predictions, work.record.kind)
+            seconds = [outcome.event_seconds for _, outcome in sorted(work.outcomes.items())]
+            with self._turns.score() if self._turns else contextlib.nullcontext():
+                return self.scorer.score_run(predictions, work.record.kind, seconds)
         try:
             bagged = self.scorer.score_bags(predictions, with_valid=work.record.kind == "code")
         except InvalidSubmission as error:
@@ -360,7 +520,8 @@ class _Judge:
         waiting: dict[Future[FoldOutcome | None], _Work] = {}
         left = {name: len(folds) for name, folds in todo.items()}
         # More threads than the runner has slots, so that one fold is recorded while the next one runs.
-        pool = ThreadPoolExecutor(max_workers=2 * self.runner.jobs, thread_name_prefix="fold")
+        workers = self.runner.jobs if self._turns else 2 * self.runner.jobs
+        pool = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="fold")
         stop = threading.Event()
         try:
             for work in works:
@@ -521,6 +682,9 @@ def score(
             pool = GpuPool(gpus, open_devices())
             stack.callback(pool.close)
             parallel = min(parallel, pool.most_leases)
+        if chosen.cores is not None and chosen.cores > len(os.sched_getaffinity(0)):
+            found = len(os.sched_getaffinity(0))
+            heard.say(f"{folder.name} gives each fold {chosen.cores} cores, of which this host has {found}")
         # First of all the warm interpreter: it imports while this process imports and reads data.
         runner = stack.enter_context(
             Runner(
@@ -535,7 +699,7 @@ def score(
                 gpus=pool,
             )
         )
-        from hepchallenge.scorer.scorer import Scorer
+        from hepchallenge.scorer.scorer import new_scorer
         from hepchallenge.stage.stage import ramp_test_mode, stage
         from hepchallenge.store import open_workspace
 
@@ -547,7 +711,7 @@ def score(
         staged = stage(loaded, path, info, store.workspace / "inputs", quick=quick, data_label=data_label)
         if staged.data.kind == "toy":
             heard.say(f"{loaded.name}: toy data (simulated); for real ones see: hepchallenge data --help")
-        judge = _Judge(loaded, staged, store, runner, Scorer(loaded, staged.truth), heard)
+        judge = _Judge(loaded, staged, store, runner, new_scorer(loaded, staged.truth), heard)
         _open_runs(judge, works, conditions, stack)
         judge.judge(works)
     return Document(
@@ -631,7 +795,7 @@ def rescore(
         If nothing was scored on these data before.
     """
     from hepchallenge.contract import load_challenge
-    from hepchallenge.scorer.scorer import Scorer
+    from hepchallenge.scorer.scorer import new_scorer
     from hepchallenge.stage.stage import stage
     from hepchallenge.store import open_workspace
 
@@ -650,7 +814,7 @@ def rescore(
                 shown = (
                     stage(loaded, path, info, inputs, quick=True, data_label=data_label) if quick else staged
                 )
-                scorers[quick] = Scorer(loaded, shown.truth)
+                scorers[quick] = new_scorer(loaded, shown.truth)
             entries.append(_rescore_one(store, scorers[quick], recorded))
             heard.submission_done(entries[-1])
     if not entries:
@@ -668,10 +832,8 @@ def _rescore_one(store: Store, scorer: Scorer, recorded: BoardEntry) -> BoardEnt
     """Score one recorded run again; a run without predictions keeps its verdict."""
     if not recorded.folds or not all(outcome.succeeded for outcome in recorded.folds):
         return recorded
-    predictions = [
-        {part: store.load_array(array) for part, array in outcome.predictions.items()}
-        for outcome in recorded.folds
-    ]
-    scoring = scorer.score_run(predictions, recorded.submission.kind)
+    predictions = [_recorded_predictions(store, outcome) for outcome in recorded.folds]
+    seconds = [outcome.event_seconds for outcome in recorded.folds]
+    scoring = scorer.score_run(predictions, recorded.submission.kind, seconds)
     store.record_scoring(store.run_of(recorded), scoring)
     return replace(recorded, scoring=scoring)

@@ -125,9 +125,9 @@ class Limits:
     """What one fold of one submission may use. Seconds and bytes; all positive.
 
     CPU counts the whole process tree. Fit and predict are limited apart, so that work cannot be moved
-    from one into the other. `scratch_bytes` is what may lie in `/tmp` (and as much in `/dev/shm` where that
-    is private), `output_bytes` the size of one array of predictions, `log_bytes` what is kept of all that is
-    printed.
+    from one into the other; where a challenge has events, the limits of predict are for one event.
+    `scratch_bytes` is what may lie in `/tmp` (and as much in `/dev/shm` where that is private),
+    `output_bytes` the size of one array of predictions, `log_bytes` what is kept of all that is printed.
     """
 
     fit_wall: float = 600.0
@@ -143,6 +143,8 @@ class Limits:
     """Leased devices times wall-clock seconds of fit and predict together; None for no limit."""
     gpu_memory_bytes: int | None = None
     """Over all leased devices; None for no limit."""
+    cores: int | None = None
+    """CPU cores that a fold has for itself; None: the folds that run at once share all evenly."""
 
     def __post_init__(self) -> None:
         for item in fields(self):
@@ -217,7 +219,11 @@ class StoredArray:
 
 @dataclass(frozen=True, kw_only=True)
 class FoldOutcome:
-    """How one fold ended and where its predictions lie; `predictions` is empty unless it succeeded."""
+    """How one fold ended and where its predictions lie; `predictions` is empty unless it succeeded.
+
+    Predictions go by part (`train`, `test`), or, where a challenge has events, by part and number of the
+    event among the training or test events (`valid/3`, `test/0`).
+    """
 
     fold: int
     verdict: Verdict
@@ -232,6 +238,8 @@ class FoldOutcome:
     """Names of the devices that were leased."""
     gpu_seconds: float = 0.0
     gpu_peak_memory_bytes: int = 0
+    event_seconds: dict[str, float] = field(default_factory=dict)
+    """Wall-clock seconds of every event that was predicted, by its key in `predictions` (`test/0`, ...)."""
 
     @property
     def succeeded(self) -> bool:
@@ -349,6 +357,7 @@ class BoardEntry:
                     "gpu_seconds": outcome.gpu_seconds,
                     "gpu_peak_memory_bytes": outcome.gpu_peak_memory_bytes,
                     "phases": [asdict(phase) for phase in outcome.phases],
+                    "event_seconds": outcome.event_seconds,
                 }
                 for index, outcome in enumerate(self.folds)
             ],

@@ -54,6 +54,8 @@ def _limits(challenge: Challenge) -> Table:
     table.add_row("scratch", f"{_size(limits.scratch_bytes)} in /tmp")
     table.add_row("log", f"{_size(limits.log_bytes)} kept")
     table.add_row("processes", str(limits.processes))
+    if limits.cores is not None:
+        table.add_row("cores", str(limits.cores))
     if limits.gpu_seconds is not None:
         table.add_row("GPU time", f"{limits.gpu_seconds:g} s (devices times wall clock)")
     if limits.gpu_memory_bytes is not None:

@@ -15,6 +15,8 @@ from hepchallenge.text import clean, safe_text
 
 __all__ = ["ShownProgress"]
 
+_SECONDS_BETWEEN_LINES = 5.0
+
 
 class ShownProgress:
     """Shows how far folds and submissions are.
@@ -35,7 +37,8 @@ class ShownProgress:
             transient=True,
         )
         self._tasks: dict[str, TaskID] = {}
-        self._started = time.monotonic()
+        self._events: dict[tuple[str, int], TaskID] = {}
+        self._started = self._last_event_line = time.monotonic()
 
     def __enter__(self) -> Self:
         if self._live:
@@ -64,6 +67,18 @@ class ShownProgress:
         for name, count in folds.items():
             if count:
                 self._tasks[name] = self._bars.add_task(clean(name, 40), total=count)
+
+    def event_done(self, name: str, fold: int, done: int, total: int) -> None:
+        """Show a bar for the events of a fold, or print a line now and then."""
+        if self._live:
+            if (name, fold) not in self._events:
+                self._events[name, fold] = self._bars.add_task(f"  {clean(name, 38)} events", total=total)
+            task = self._events[name, fold]
+            self._bars.update(task, completed=done, visible=done < total)
+        elif time.monotonic() - self._last_event_line > _SECONDS_BETWEEN_LINES and done < total:
+            self._last_event_line = time.monotonic()
+            elapsed = time.monotonic() - self._started
+            self._line(f"[{elapsed:6.1f} s] {name}: fold {fold}: {done} of {total} events")
 
     def fold_done(self, name: str, outcome: FoldOutcome) -> None:
         """Move a submission's bar on, or print a line."""

@@ -50,11 +50,19 @@ def _size(ctx: click.Context, param: click.Parameter, value: str | None) -> int 
 )
 @click.option("--fit-wall", type=_SECONDS, metavar="S", help="Wall-clock seconds for fit.")
 @click.option("--fit-cpu", type=_SECONDS, metavar="S", help="CPU seconds for fit, over all processes.")
-@click.option("--predict-wall", type=_SECONDS, metavar="S", help="Wall-clock seconds for predict.")
 @click.option(
-    "--predict-cpu", type=_SECONDS, metavar="S", help="CPU seconds for predict, over all processes."
+    "--predict-wall", type=_SECONDS, metavar="S", help="Wall-clock seconds for predict, or for each event."
+)
+@click.option(
+    "--predict-cpu",
+    type=_SECONDS,
+    metavar="S",
+    help="CPU seconds for predict or each event, over all processes.",
 )
 @click.option("--memory", callback=_size, metavar="BYTES|4GiB", help="Memory of a fold's process tree.")
+@click.option(
+    "--cores", type=click.IntRange(min=1), metavar="N", help="Cores that every fold has for itself."
+)
 @click.option("--scratch", callback=_size, metavar="BYTES|1GiB", help="What a fold may keep in /tmp.")
 @click.option(
     "--gpus",
@@ -86,6 +94,7 @@ def command(
     predict_wall: float | None,
     predict_cpu: float | None,
     memory: int | None,
+    cores: int | None,
     scratch: int | None,
     gpus: int,
     gpu_seconds: float | None,
@@ -102,7 +111,8 @@ def command(
     is a folder of code, an archive of one (zip, tar, tar.gz), or a prediction file; without one the shipped
     starting kits are scored. What is recorded already is not run again.
 
-    Limits that are not given are the challenge's own (`hepchallenge info CHALLENGE`).
+    Limits that are not given are the challenge's own (`hepchallenge info CHALLENGE`). Where a challenge has
+    events, the limits of predict are for each event.
 
     Exit code: 0 all scored, 1 some submission was not, 2 wrong usage, 3 the infrastructure failed.
     """
@@ -115,6 +125,7 @@ def command(
         "predict_wall": predict_wall,
         "predict_cpu": predict_cpu,
         "memory_bytes": memory,
+        "cores": cores,
         "gpu_seconds": gpu_seconds,
         "gpu_memory_bytes": gpu_memory,
         "scratch_bytes": scratch,

@@ -17,18 +17,28 @@ from hepchallenge.contract.config import (
     ToyDefaults,
     read_config,
 )
+from hepchallenge.contract.events import (
+    EventInputs,
+    EventTruths,
+    check_event_folds,
+    check_events,
+)
 from hepchallenge.contract.problem import Problem, load_problem
 
 __all__ = [
     "Challenge",
     "ChallengeConfig",
     "ChallengeFolder",
+    "EventInputs",
+    "EventTruths",
     "PredictionFile",
     "Problem",
     "Reference",
     "Source",
     "ToyDefaults",
     "builtin_folder",
+    "check_event_folds",
+    "check_events",
     "check_folds",
     "check_parts",
     "check_test_features",

@@ -157,7 +157,11 @@ def _check_together(problem: Problem, config: ChallengeConfig) -> None:
         if reference.metric not in problem.metric_names:
             raise ContractError(config.file, f"reference[{index}].metric", known, repr(reference.metric))
     if config.prediction_file is not None:
-        for name in ("predictions_from_columns", "get_test_ids"):
+        on_events = problem.has_events
+        if on_events != (config.prediction_file.event is not None):
+            found = "none" if on_events else f"one although {PROBLEM_NAME} has no workflow for events"
+            raise ContractError(config.file, "prediction_file.event", "the column of the event's id", found)
+        for name in ("get_hit_ids" if on_events else "predictions_from_columns", "get_test_ids"):
             if getattr(problem, name) is None:
                 found = f"no such name although {CONFIG_NAME} has [prediction_file]"
                 raise ContractError(problem.file, name, "a function", found)

@@ -76,18 +76,27 @@ class Reference:
 
 @dataclass(frozen=True, kw_only=True)
 class PredictionFile:
-    """Columns of a prediction file, in order: name to `int64`, `float64` or `string`; `id` is one of them."""
+    """Columns of a prediction file, in order: name to `int64`, `float64` or `string`; `id` is one of them.
+
+    Where a challenge has events, `event` is the column of the event's id, and `id` tells the rows of one
+    event apart. The one column that is left is the prediction.
+    """
 
     id: str
     columns: dict[str, str]
+    event: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class ToyDefaults:
-    """Seed and number of simulated events of the toy data; None leaves the number to the challenge."""
+    """Seed, number and size of simulated events of the toy data; None leaves a number to the challenge.
+
+    `hits` is the mean number of hits per event, for challenges whose `make_toy_data` takes `n_hits`.
+    """
 
     seed: int = 0
     events: int | None = None
+    hits: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -215,7 +224,8 @@ def _read_limits(reader: _Reader) -> Limits:
     changes: dict[str, float | int | None] = {}
     for key in ("fit_wall", "fit_cpu", "predict_wall", "predict_cpu", "gpu_seconds"):
         changes[key] = reader.take(key, float)
-    changes["processes"] = reader.take("processes", int)
+    for key in ("processes", "cores"):
+        changes[key] = reader.take(key, int)
     for key, value in changes.items():
         if value is not None and value <= 0:
             raise reader.error(key, "a number above 0", _show(value))
@@ -235,7 +245,13 @@ def _read_prediction_file(reader: _Reader) -> PredictionFile:
         raise columns.error(
             identity, 'the id column with type "int64"', types.get(identity, "no such column")
         )
-    return PredictionFile(id=identity, columns=types)
+    event = reader.take("event", str)
+    if event is not None:
+        if event == identity or types.get(event) != "int64":
+            raise reader.error("event", 'a column with type "int64" besides the id', _show(event))
+        if sorted(types.values()) != ["int64"] * 3:
+            raise reader.error("columns", "event, id and one prediction, all of type int64", _show(types))
+    return PredictionFile(id=identity, columns=types, event=event)
 
 
 def _check_location(reader: _Reader, kind: str, location: str) -> None:
@@ -299,12 +315,14 @@ def _read_reference(reader: _Reader) -> Reference:
 
 def _read_toy(reader: _Reader) -> ToyDefaults:
     seed = reader.take("seed", int) or 0
-    events = reader.take("events", int)
     if seed < 0:
         raise reader.error("seed", "a whole number from 0", _show(seed))
-    if events is not None and events <= 0:
-        raise reader.error("events", "a whole number above 0", _show(events))
-    return ToyDefaults(seed=seed, events=events)
+    sizes: dict[str, int | None] = {}
+    for key in ("events", "hits"):
+        size = sizes[key] = reader.take(key, int)
+        if size is not None and size <= 0:
+            raise reader.error(key, "a whole number above 0", _show(size))
+    return ToyDefaults(seed=seed, **sizes)
 
 
 def read_config(folder: Path) -> ChallengeConfig:

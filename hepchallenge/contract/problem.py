@@ -40,15 +40,22 @@ class Problem:
     get_test_data: Callable[..., tuple[Any, Any]]
     get_test_parts: Callable[..., Any] | None = None
     get_test_ids: Callable[..., Any] | None = None
+    get_hit_ids: Callable[..., Any] | None = None
     predictions_from_columns: Callable[..., Any] | None = None
     make_toy_data: Callable[..., None] | None = None
     prepare_data: Callable[..., None] | None = None
+    draw_results: Callable[..., None] | None = None
     gates: tuple[Any, ...] = ()
 
     @property
     def metric_names(self) -> tuple[str, ...]:
         """Names of the score types, in the author's order."""
         return tuple(str(score_type.name) for score_type in self.score_types)
+
+    @property
+    def has_events(self) -> bool:
+        """Whether inputs are events, predicted one by one, instead of rows."""
+        return callable(getattr(self.workflow, "predict_event", None))
 
     @property
     def takes_data_label(self) -> bool:
@@ -270,6 +277,7 @@ def load_problem(folder: Path) -> Problem:
         get_test_data=names.function("get_test_data", "as get_test_data(path='.')", path="."),
         get_test_parts=names.optional("get_test_parts", "as get_test_parts(path='.')", path="."),
         get_test_ids=names.optional("get_test_ids", "as get_test_ids(path='.')", path="."),
+        get_hit_ids=names.optional("get_hit_ids", "as get_hit_ids(event)", "event"),
         predictions_from_columns=names.optional("predictions_from_columns", "with one mapping", {}),
         make_toy_data=names.optional(
             "make_toy_data",
@@ -279,5 +287,14 @@ def load_problem(folder: Path) -> Problem:
             n_events=None,
         ),
         prepare_data=names.optional("prepare_data", "as prepare_data(source, target)", "source", "target"),
+        draw_results=names.optional(
+            "draw_results",
+            "as draw_results(folder, truth, predictions, inputs, label)",
+            "folder",
+            "truth",
+            "predictions",
+            "inputs",
+            "label",
+        ),
         gates=tuple(gates),
     )

@@ -20,7 +20,8 @@ import numpy as np
 
 from hepchallenge.bundle import load_bundle
 from hepchallenge.exceptions import InvalidSubmission
-from hepchallenge.run.frames import Channel, Kind
+from hepchallenge.run.event_fold import TrainingSet, received
+from hepchallenge.run.frames import Channel, Frame, Kind
 
 __all__ = ["FoldTask", "serve_fold"]
 
@@ -37,10 +38,13 @@ _SCRATCH_IS_FULL = (
 
 @dataclass(frozen=True)
 class FoldTask:
-    """Where a fold finds its public inputs; paths are valid inside the sandbox."""
+    """Where a fold finds its public inputs; paths are valid inside the sandbox.
+
+    Without `train_inputs` the challenge has events, which are handed over one by one.
+    """
 
     submission: str
-    train_inputs: str
+    train_inputs: str | None
     test_inputs: str | None
     seed: int
     gpus: str = ""
@@ -113,30 +117,20 @@ def serve_fold(channel: Channel, task: FoldTask, workflow: Any) -> None:
     """Answer the runner's frames until it says DONE: fit once, then predict what is asked for."""
     # Before anything can ask for a device; the warm interpreter never does.
     os.environ["CUDA_VISIBLE_DEVICES"] = task.gpus
+    fold = (_OnRows if task.train_inputs is not None else _OnEvents)(channel, task, workflow)
     channel.send(Kind.READY)
-    frame = channel.receive()
-    step = "fit"
+    frame, descriptor = channel.receive_with_descriptor()
     try:
-        y, train_is, valid_is = pickle.loads(frame.payload)
         _seed_everything(task.seed)
         if task.submission not in sys.path:
             # Last, so that no file of a submission can stand in for a library's module.
             sys.path.append(task.submission)
-        train_inputs = load_bundle(task.train_inputs)
-        model = workflow.train_submission(task.submission, train_inputs, y, train_is)
+        fold.fit(frame, descriptor)
         channel.send(Kind.FITTED)
-        while (frame := channel.receive()).kind is Kind.PREDICT:
-            part = frame.header["part"]
-            step = f"predict on {part}"
-            if part == "train":
-                prediction = _predict(workflow, model, train_inputs, (train_is, valid_is))
-            else:
-                assert task.test_inputs is not None, "the runner asked for a test part that was not staged"
-                prediction = _predict(workflow, model, load_bundle(task.test_inputs), None)
-            channel.send_array(Kind.PREDICTION, {"part": part}, _plain_array(prediction))
+        fold.predict()
     except InvalidSubmission as error:
         # Also from a challenge's workflow, which knows no label that its participant does not know.
-        channel.send(Kind.ERROR, {"step": step, "fault": "prediction"}, str(error).encode())
+        channel.send(Kind.ERROR, {"step": fold.step, "fault": "prediction"}, str(error).encode())
     except BaseException as error:
         # Also SystemExit and KeyboardInterrupt: a submission that ends itself is told so.
         if isinstance(error, FileNotFoundError):
@@ -144,4 +138,62 @@ def serve_fold(channel: Channel, task: FoldTask, workflow: Any) -> None:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT):
             error.add_note(_SCRATCH_IS_FULL)
         text = _own_traceback(error, task.submission)
-        channel.send(Kind.ERROR, {"step": step}, text.encode("utf-8", "replace"))
+        channel.send(Kind.ERROR, {"step": fold.step}, text.encode("utf-8", "replace"))
+
+
+class _OnRows:
+    """Serves a challenge whose inputs are rows: all of them lie ready from the start."""
+
+    def __init__(self, channel: Channel, task: FoldTask, workflow: Any) -> None:
+        self.channel = channel
+        self.task = task
+        self.workflow = workflow
+        self.step = "fit"
+
+    def fit(self, frame: Frame, descriptor: int | None) -> None:
+        y, train_is, self._valid_is = pickle.loads(frame.payload)
+        self._train_is = train_is
+        assert self.task.train_inputs is not None, "rows are served from staged inputs"
+        self._train_inputs = load_bundle(self.task.train_inputs)
+        self._model = self.workflow.train_submission(self.task.submission, self._train_inputs, y, train_is)
+
+    def predict(self) -> None:
+        while (frame := self.channel.receive()).kind is Kind.PREDICT:
+            part = frame.header["part"]
+            self.step = f"predict on {part}"
+            if part == "train":
+                fold = (self._train_is, self._valid_is)
+                prediction = _predict(self.workflow, self._model, self._train_inputs, fold)
+            else:
+                assert self.task.test_inputs is not None, "a test part was asked for that was not staged"
+                inputs = load_bundle(self.task.test_inputs)
+                prediction = _predict(self.workflow, self._model, inputs, None)
+            self.channel.send_array(Kind.PREDICTION, {"part": part}, _plain_array(prediction))
+
+
+class _OnEvents:
+    """Serves a challenge whose inputs are events: nothing of one is here before its turn."""
+
+    def __init__(self, channel: Channel, task: FoldTask, workflow: Any) -> None:
+        self.channel = channel
+        self.task = task
+        self.workflow = workflow
+        self.step = "fit"
+
+    def fit(self, frame: Frame, descriptor: int | None) -> None:
+        train_is, n_train = pickle.loads(frame.payload)
+        self._shared = received(descriptor)
+        events = TrainingSet(self.channel, train_is, n_train, self._shared)
+        self._model = self.workflow.train_submission(
+            self.task.submission, events.inputs, events.truths, train_is
+        )
+        events.close()
+
+    def predict(self) -> None:
+        while True:
+            frame, descriptor = self.channel.receive_with_descriptor()
+            if frame.kind is not Kind.EVENT:
+                return
+            self.step = f"predict {frame.header['event']}"
+            prediction = self.workflow.predict_event(self._model, received(descriptor), self._shared)
+            self.channel.send_array(Kind.PREDICTION, frame.header, _plain_array(prediction))

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import select
 import socket
 import struct
 import time
@@ -36,15 +37,19 @@ _DTYPE = re.compile(r"[<>|=]?(b1|[iu][1248]|f[248]|U[1-9][0-9]{0,3})")
 
 
 class Kind(IntEnum):
-    """What a frame says. The first four go to the submission, the others come from it."""
+    """What a frame says. Those below 16 go to the submission, the others come from it."""
 
     FIT = 1
     PREDICT = 2
     DONE = 3
+    EVENT = 4
+    """Answer to ASK: one training event, as a descriptor. For PREDICT on one event it is sent likewise."""
     READY = 16
     FITTED = 17
     PREDICTION = 18
     ERROR = 19
+    ASK = 20
+    """The submission wants to see a training event."""
 
 
 class FrameError(HepChallengeError):
@@ -106,17 +111,39 @@ class Channel:
         """Return the descriptor, for selectors."""
         return self._socket.fileno()
 
+    def has_input(self) -> bool:
+        """Whether something has come that was not read yet; the end of the channel counts too."""
+        return bool(select.select([self._socket], [], [], 0)[0])
+
     def close(self) -> None:
         """Close the socket."""
         self._socket.close()
 
-    def send(self, kind: Kind, header: dict[str, Any] | None = None, payload: Any = b"") -> None:
-        """Send one frame; `payload` is any bytes-like object."""
+    def send(
+        self,
+        kind: Kind,
+        header: dict[str, Any] | None = None,
+        payload: Any = b"",
+        descriptor: int | None = None,
+        deadline: float | None = None,
+    ) -> None:
+        """Send one frame; `payload` is any bytes-like object, `descriptor` an open file to hand over.
+
+        TimeoutError is raised if the other side has not taken it all by `deadline` (`time.monotonic()`).
+        """
+        left = None if deadline is None else max(1e-3, deadline - time.monotonic())
+        self._socket.settimeout(left)
         head = json.dumps(header or {}).encode()
         if len(head) > _MAX_HEADER:
             raise FrameError(f"frame header of {len(head)} bytes: at most {_MAX_HEADER}")
         view = memoryview(payload).cast("B") if memoryview(payload).nbytes else memoryview(b"")
-        self._socket.sendall(_HEAD.pack(_MAGIC, kind, len(head), view.nbytes) + head)
+        fixed = _HEAD.pack(_MAGIC, kind, len(head), view.nbytes)
+        if descriptor is None:
+            self._socket.sendall(fixed + head)
+        else:
+            # With the fixed head alone, so that the other side knows when to look for it.
+            socket.send_fds(self._socket, [fixed], [descriptor])
+            self._socket.sendall(head)
         if view.nbytes:
             self._socket.sendall(view)
 
@@ -140,7 +167,29 @@ class Channel:
         ------
         ChannelClosed, ChannelTimeout, FrameError
         """
-        magic, kind_number, header_bytes, payload_bytes = _HEAD.unpack(self._read(_HEAD.size, deadline))
+        return self._rest(self._read(_HEAD.size, deadline), deadline, max_payload)
+
+    def receive_with_descriptor(self) -> tuple[Frame, int | None]:
+        """Return the next frame and the descriptor that came with it, if one did.
+
+        For the submission's end only: the runner takes nothing but bytes, and what a submission tries to hand
+        over is dropped by the kernel.
+
+        Raises
+        ------
+        ChannelClosed, FrameError
+        """
+        self._socket.settimeout(None)
+        start, descriptors, _, _ = socket.recv_fds(self._socket, _HEAD.size, 1)
+        if not start:
+            raise ChannelClosed("channel closed before a whole frame had come")
+        rest = self._read(_HEAD.size - len(start), None)
+        frame = self._rest(bytearray(start) + rest, None, None)
+        return frame, descriptors[0] if descriptors else None
+
+    def _rest(self, fixed: bytearray, deadline: float | None, max_payload: int | None) -> Frame:
+        """Return the frame of which the fixed head has been read."""
+        magic, kind_number, header_bytes, payload_bytes = _HEAD.unpack(fixed)
         if magic != _MAGIC:
             raise FrameError("bytes on the private channel that are no frame of this version")
         try:

@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import queue
-import signal
 import socket
 import subprocess
 import sys
@@ -18,47 +17,31 @@ import tempfile
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import psutil
 
-from hepchallenge.bundle import dump_whole
-from hepchallenge.exceptions import InfrastructureError, InvalidSubmission
-from hepchallenge.records import Limits, PhaseUsage, Verdict
+from hepchallenge.exceptions import InfrastructureError
+from hepchallenge.records import Limits, Verdict
 from hepchallenge.run import reexec
-from hepchallenge.run.accounting import Accountant, Accounting, new_accountant
-from hepchallenge.run.frames import (
-    Channel,
-    ChannelClosed,
-    ChannelTimeout,
-    Frame,
-    FrameError,
-    Kind,
-    PayloadTooLarge,
-    array_of,
-)
+from hepchallenge.run.accounting import Accounting, new_accountant
+from hepchallenge.run.conversation import converse
+from hepchallenge.run.frames import Channel
 from hepchallenge.run.gpu import GpuMeter, GpuPool
-from hepchallenge.run.intake import check_prediction
 from hepchallenge.run.isolation import Isolation
+from hepchallenge.run.jobs import FoldJob, FoldResult
 from hepchallenge.run.landlock import hidden_from_others
-from hepchallenge.run.logs import KeptLog
-from hepchallenge.run.scratch import held_without_name, remove_tree, used
-from hepchallenge.run.warden import Word, ask_below, descendants
-from hepchallenge.text import safe_text
+from hepchallenge.run.scratch import remove_tree
+from hepchallenge.run.warden import Word
+from hepchallenge.run.watch import Watch
 
-__all__ = ["FoldJob", "FoldResult", "Runner", "core_slots"]
+__all__ = ["FoldJob", "FoldResult", "Runner", "core_slots", "most_jobs"]
 
-_SAMPLE_SECONDS = 0.05
 _START_SECONDS = 120.0
 _END_SECONDS = 10.0
-_SCAN_SECONDS = 0.5
-_SCRATCH_ENTRIES = 100_000
-_HIDDEN_SCANS = 3
 _SCRATCH_PREFIX = "hepchallenge-run-"
-_GRACE_SECONDS = 0.5
 _ZYGOTE_LOG = "interpreter.log"
 _MAX_MESSAGE = 128 * 1024
 _KEPT_ENVIRONMENT = (
@@ -92,50 +75,20 @@ if setup:
 """
 
 
-@dataclass(frozen=True, kw_only=True)
-class FoldJob:
-    """One fold of one submission. `labels` are the training labels with all other rows masked.
+def most_jobs(jobs: int, limits: Limits) -> int:
+    """Return how many folds can run at once if each has the cores that its limits promise it."""
+    if limits.cores is None:
+        return jobs
+    return max(1, min(jobs, len(os.sched_getaffinity(0)) // limits.cores))
 
-    `predictions_class` is the challenge's `Predictions`, for the check of shapes; `n_test` is None where
-    the test labels are unknown.
+
+def core_slots(jobs: int, cores: Sequence[int], each: int | None = None) -> list[tuple[int, ...]]:
+    """Share out cores to parallel jobs, as evenly as possible; more jobs than cores share all of them.
+
+    With `each`, a job gets so many and no more, or all where there are fewer.
     """
-
-    fold: int
-    submission: Path
-    train_inputs: Path
-    test_inputs: Path | None
-    labels: Any
-    train_is: np.ndarray
-    valid_is: np.ndarray
-    n_train: int
-    n_test: int | None
-    seed: int
-    predictions_class: Any = None
-    hidden: tuple[Path, ...] = ()
-    """What must not be seen even if it lies in a place that is: the data, the workspace."""
-    live_log: Path | None = None
-    """Where the log is written as it comes, for `read_live_log`; the file stays."""
-
-
-@dataclass(kw_only=True)
-class FoldResult:
-    """How a fold ended, with the arrays that passed the intake."""
-
-    verdict: Verdict
-    message: str = ""
-    predictions: dict[str, np.ndarray] = field(default_factory=dict)
-    phases: list[PhaseUsage] = field(default_factory=list)
-    wall_seconds: float = 0.0
-    cpu_seconds: float = 0.0
-    peak_memory_bytes: int = 0
-    gpus: tuple[str, ...] = ()
-    gpu_seconds: float = 0.0
-    gpu_peak_memory_bytes: int = 0
-    log: bytes = b""
-
-
-def core_slots(jobs: int, cores: Sequence[int]) -> list[tuple[int, ...]]:
-    """Share out cores to parallel jobs, as evenly as possible; more jobs than cores share all of them."""
+    if each is not None:
+        return [tuple(cores[job * each : (job + 1) * each]) for job in range(jobs)]
     if jobs > len(cores):
         return [tuple(cores)] * jobs
     size, rest = divmod(len(cores), jobs)
@@ -171,7 +124,7 @@ def _with_real_paths(job: FoldJob) -> FoldJob:
     return replace(
         job,
         submission=job.submission.resolve(),
-        train_inputs=job.train_inputs.resolve(),
+        train_inputs=job.train_inputs.resolve() if job.train_inputs else None,
         test_inputs=job.test_inputs.resolve() if job.test_inputs else None,
         hidden=tuple(path.absolute() for path in job.hidden),
     )
@@ -198,184 +151,6 @@ class _Descriptor:
         self.close()
 
 
-class _Ended(Exception):
-    """A fold is over, with this verdict."""
-
-    def __init__(self, verdict: Verdict, message: str) -> None:
-        super().__init__(message)
-        self.verdict = verdict
-        self.message = message
-
-
-class _Watch(threading.Thread):
-    """Reads a fold's log, samples what it uses and ends it when a limit is passed."""
-
-    def __init__(
-        self,
-        accountant: Accountant,
-        gpu: GpuMeter,
-        limits: Limits,
-        log: int,
-        link: socket.socket,
-        live_log: Path | None,
-        scratch: Path | None,
-    ) -> None:
-        super().__init__(daemon=True)
-        self.gpu = gpu
-        self.log = KeptLog(int(limits.log_bytes), live_log)
-        self._scratch = scratch
-        self._next_scan = 0.0
-        self._begun = False
-        self._hidden_scans = 0
-        self._accountant = accountant
-        self._limits = limits
-        self._log = log
-        self._link = link
-        self._phase = "fit"
-        self._cpu_at_start = 0.0
-        self._over = threading.Event()
-        self._lock = threading.Lock()
-        self._killed = False
-        self.broken: _Ended | None = None
-        self.asked_to_end = False
-        self.init = 0
-        self.fault = ""
-
-    def begin(self, phase: str) -> float:
-        """Note the begin of a phase; return the CPU seconds used so far."""
-        with self._lock:
-            self._phase = phase
-            # Until here the process is still turning from one of ours into one that may be looked at.
-            self._begun = True
-            self.gpu.begin()
-            self._cpu_at_start = self._accountant.read().cpu_seconds
-            return self._cpu_at_start
-
-    def read_cpu(self) -> float:
-        """Return the CPU seconds used so far."""
-        with self._lock:
-            return self._accountant.read().cpu_seconds
-
-    def check(self) -> None:
-        """Compare what is used now with the limits; a first excess ends the fold."""
-        # A large folder takes a while; nobody shall wait for the lock meanwhile.
-        full = self._scratch_excess()
-        with self._lock:
-            excess = self._excess(full)
-            # What was asked to end has its grace, but not for eating up the host meanwhile.
-            if (
-                excess is None
-                or self._killed
-                or (self.broken is not None and excess[1] is not signal.SIGKILL)
-            ):
-                return
-        self.break_off(*excess)
-
-    def _excess(self, full: str) -> tuple[_Ended, signal.Signals] | None:
-        """Return which limit is passed, if one is, and the signal that says so to the fold."""
-        reading, limits, phase = self._accountant.read(), self._limits, self._phase
-        if reading.out_of_memory or reading.peak_memory_bytes > limits.memory_bytes:
-            used_mib = reading.peak_memory_bytes / 2**20
-            message = (
-                f"{phase} used {used_mib:.0f} MiB of memory or more; "
-                f"{limits.memory_bytes / 2**20:.0f} MiB are allowed"
-            )
-            return _Ended(Verdict.MEMORY_LIMIT, message), signal.SIGKILL
-        if reading.processes > limits.processes:
-            message = f"{phase} ran {reading.processes} processes and threads; {limits.processes} are allowed"
-            return _Ended(Verdict.PROCESS_LIMIT, message), signal.SIGKILL
-        if full:
-            return _Ended(Verdict.OUTPUT_LIMIT, f"{phase} {full}"), signal.SIGKILL
-        if excess := self.gpu.excess(limits):
-            return _Ended(Verdict.GPU_LIMIT, f"{phase} {excess}"), signal.SIGKILL
-        cpu_limit = limits.fit_cpu if phase == "fit" else limits.predict_cpu
-        used = reading.cpu_seconds - self._cpu_at_start
-        if used > cpu_limit:
-            message = (
-                f"{phase} used {used:.1f} s of CPU time over all its processes; {cpu_limit:g} s are allowed"
-            )
-            return _Ended(Verdict.CPU_LIMIT, message), signal.SIGXCPU
-        return None
-
-    def _scratch_excess(self) -> str:
-        """Say whether a scratch folder on a disk holds too much; one in memory is capped by the kernel."""
-        started = time.monotonic()
-        if self._scratch is None or started < self._next_scan:
-            return ""
-        try:
-            size, entries = used(self._scratch, _SCRATCH_ENTRIES)
-            held = held_without_name(descendants(self.init), self._scratch)
-        except FileNotFoundError:
-            return ""
-        # However large the folder, looking at it takes a tenth of the time at most.
-        self._next_scan = time.monotonic() + max(_SCAN_SECONDS, 10 * (time.monotonic() - started))
-        self._hidden_scans = self._hidden_scans + 1 if held is None and self._begun else 0
-        if self._hidden_scans >= _HIDDEN_SCANS:
-            return "forbade to look at the files that it held open, which could be of any size"
-        size += held or 0
-        if size > self._limits.scratch_bytes:
-            allowed = self._limits.scratch_bytes / 2**20
-            return f"wrote {size / 2**20:.0f} MiB to its scratch folder; {allowed:.0f} MiB are allowed"
-        if entries >= _SCRATCH_ENTRIES:
-            return (
-                f"filled its scratch folder with {_SCRATCH_ENTRIES} files or more, or with folders "
-                "that cannot be looked into"
-            )
-        return ""
-
-    def break_off(self, end: _Ended, number: signal.Signals) -> None:
-        """Note why a fold is over, if that is not settled yet; end it, unless by SIGKILL with a grace."""
-        with self._lock:
-            if self.broken is None:
-                self.broken = end
-        if number is signal.SIGKILL:
-            self.kill()
-        elif not self.asked_to_end:
-            self.asked_to_end = True
-            with contextlib.suppress(OSError):
-                self._link.send(Word.KILL_SOON)
-            ask_below(self.init, number)
-
-    def kill(self) -> None:
-        """Tell the warden to end the fold at once."""
-        self._killed = True
-        with contextlib.suppress(OSError):
-            self._link.send(Word.KILL)
-
-    def run(self) -> None:
-        """Drain the log and sample until told to stop."""
-        next_sample = 0.0
-        while not self._over.is_set():
-            self._drain()
-            if time.monotonic() >= next_sample:
-                try:
-                    self.check()
-                except Exception as error:
-                    # A fold that nobody watches must not go on.
-                    self.fault = f"limits could not be watched: {error}"
-                    self.kill()
-                    break
-                next_sample = time.monotonic() + _SAMPLE_SECONDS
-            self._over.wait(_SAMPLE_SECONDS / 2)
-        self._drain()
-
-    def _drain(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            # Bounded per turn, so that a flood of output cannot keep limits from being looked at.
-            for _ in range(64):
-                data = os.read(self._log, 1 << 16)
-                if not data:
-                    return
-                self.log.add(data)
-
-    def stop(self) -> None:
-        """End the thread after a last look at the log."""
-        self._over.set()
-        if self.ident is not None:
-            self.join()
-        self.log.close()
-
-
 class Runner:
     """Runs folds of submissions to one challenge at one isolation level.
 
@@ -388,7 +163,8 @@ class Runner:
     limits
         Per fold.
     jobs
-        Folds that run at the same time; the cores of this process are shared out among them.
+        Folds that run at the same time, or fewer if each is to have more cores of its own than there are. The
+        cores of this process are shared out among them.
     seed
         Also the hash seed of the interpreter, so that equal runs are equal.
     warm_modules
@@ -415,7 +191,7 @@ class Runner:
         self.isolation = isolation
         self.accounting = accounting
         self.limits = limits
-        self.jobs = jobs
+        self.jobs = jobs = most_jobs(jobs, limits)
         self._folder = challenge_folder.resolve()
         self._modules = list(warm_modules)
         self._test_mode = test_mode
@@ -424,14 +200,14 @@ class Runner:
         _sweep_scratch()
         self._scratch = Path(tempfile.mkdtemp(prefix=f"{_SCRATCH_PREFIX}{os.getpid()}-")).resolve()
         self._slots: queue.SimpleQueue[tuple[int, ...]] = queue.SimpleQueue()
-        for slot in core_slots(jobs, sorted(os.sched_getaffinity(0))):
+        for slot in core_slots(jobs, sorted(os.sched_getaffinity(0)), limits.cores):
             self._slots.put(slot)
         self._lock = threading.Lock()
         self._plans: dict[tuple[Path | None, ...], dict[str, Any]] = {}
         # Whether the present warm interpreter has said that it is ready, or why it is not.
         self._heard = False
         self._closed = False
-        self._running: set[_Watch] = set()
+        self._running: set[Watch] = set()
         self._start_zygote()
         self._hiding = contextlib.ExitStack()
         if isolation is Isolation.LANDLOCK:
@@ -444,7 +220,8 @@ class Runner:
         self.close()
 
     def _environment(self) -> dict[str, str]:
-        threads = str(max(1, len(os.sched_getaffinity(0)) // self.jobs))
+        share = len(os.sched_getaffinity(0)) // self.jobs
+        threads = str(max(1, min(share, self.limits.cores or share)))
         environment = {name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ}
         environment |= dict.fromkeys(_THREAD_VARIABLES, threads)
         scratch = "/tmp" if self.isolation is Isolation.NAMESPACES else str(self._scratch)
@@ -554,7 +331,7 @@ class Runner:
         from hepchallenge.run.container import interpreter_paths, plan_container, python_code
 
         folder = self._folder
-        inputs = [job.train_inputs, *([job.test_inputs] if job.test_inputs else [])]
+        inputs = [path for path in (job.train_inputs, job.test_inputs) if path is not None]
         own = [job.submission, *inputs]
         shown = [*interpreter_paths(), *python_code(folder), str(folder / "external_imports"), *map(str, own)]
         challenges = Path(__file__).resolve().parents[1] / "challenges"
@@ -609,7 +386,7 @@ class Runner:
             message = {
                 "task": {
                     "submission": str(job.submission),
-                    "train_inputs": str(job.train_inputs),
+                    "train_inputs": str(job.train_inputs) if job.train_inputs else None,
                     "test_inputs": str(job.test_inputs) if job.test_inputs else None,
                     "seed": job.seed,
                     "gpus": lease.visible if lease else "",
@@ -628,7 +405,7 @@ class Runner:
             json.dump(message, order)
             order.flush()
             on_disk = None if self.isolation is Isolation.NAMESPACES else Path(working_folder)
-            watch = _Watch(
+            watch = Watch(
                 accountant, gpu, self.limits, log_read.fileno(), link, job.live_log, scratch=on_disk
             )
             started = time.monotonic()
@@ -647,7 +424,7 @@ class Runner:
                 gpu.attach(init)
                 watch.start()
                 link.send(Word.GO)
-                result = self._converse(job, channel, link, watch)
+                result = converse(job, self.limits, channel, link, watch)
             finally:
                 channel.close()
                 if not watch.asked_to_end:
@@ -679,120 +456,3 @@ class Runner:
         if "error" in message:
             raise InfrastructureError(message["error"])
         return int(message.get(word, 0))
-
-    def _converse(self, job: FoldJob, channel: Channel, link: socket.socket, watch: _Watch) -> FoldResult:
-        """Speak with a fold until it has fitted and predicted, or is over."""
-        result = FoldResult(verdict=Verdict.SCORED)
-        try:
-            self._expect(channel, Kind.READY, _START_SECONDS, "start", link, watch)
-            labels = dump_whole((job.labels, job.train_is, job.valid_is))
-            self._phase(result, "fit", watch, lambda: self._fit(channel, labels, link, watch))
-            self._phase(result, "predict", watch, lambda: self._predict(job, channel, link, watch, result))
-        except _Ended as end:
-            result.verdict, result.message = end.verdict, end.message
-        except (InvalidSubmission, FrameError) as error:
-            result.verdict, result.message = Verdict.INVALID_SUBMISSION, safe_text(str(error))
-        if result.verdict is not Verdict.SCORED and watch.broken is not None:
-            # What a fold does when asked to end cannot change why it was asked.
-            result.verdict, result.message = watch.broken.verdict, watch.broken.message
-        if result.verdict is not Verdict.SCORED:
-            result.predictions = {}
-        return result
-
-    def _phase(self, result: FoldResult, name: Any, watch: _Watch, action: Any) -> None:
-        cpu = watch.begin(name)
-        start = time.monotonic()
-        try:
-            action()
-        finally:
-            wall = time.monotonic() - start
-            watch.gpu.end()
-            result.phases.append(
-                PhaseUsage(phase=name, wall_seconds=wall, cpu_seconds=watch.read_cpu() - cpu)
-            )
-        # What was used between the last sample and the answer counts too.
-        watch.check()
-        if watch.broken is not None:
-            raise watch.broken
-
-    def _fit(self, channel: Channel, labels: bytes, link: socket.socket, watch: _Watch) -> None:
-        channel.send(Kind.FIT, {}, labels)
-        self._expect(channel, Kind.FITTED, self.limits.fit_wall, "fit", link, watch)
-
-    def _predict(
-        self, job: FoldJob, channel: Channel, link: socket.socket, watch: _Watch, result: FoldResult
-    ) -> None:
-        deadline = time.monotonic() + self.limits.predict_wall
-        parts = [("train", job.n_train)]
-        if job.test_inputs is not None:
-            parts.append(("test", -1 if job.n_test is None else job.n_test))
-        for part, n_rows in parts:
-            with contextlib.suppress(OSError):
-                channel.send(Kind.PREDICT, {"part": part})
-            left = deadline - time.monotonic()
-            frame = self._expect(channel, Kind.PREDICTION, left, f"predict on {part}", link, watch)
-            array = array_of(frame)
-            rows = n_rows if n_rows >= 0 else len(array) if array.ndim else 0
-            result.predictions[part] = check_prediction(array, part, rows, job.predictions_class)
-
-    def _expect(
-        self, channel: Channel, kind: Kind, seconds: float, step: str, link: socket.socket, watch: _Watch
-    ) -> Frame:
-        """Return the next frame of `kind`; every other way in which a step can end raises `_Ended`."""
-        try:
-            frame = channel.receive(time.monotonic() + seconds, self.limits.output_bytes)
-        except ChannelTimeout:
-            if step == "start":
-                raise InfrastructureError(f"a fold did not start within {seconds:g} s") from None
-            limit = self.limits.fit_wall if step == "fit" else self.limits.predict_wall
-            message = f"{step.partition(' ')[0]} took more than the {limit:g} s of wall-clock time allowed"
-            end = _Ended(Verdict.WALL_LIMIT, message)
-            watch.break_off(end, signal.SIGTERM)
-            raise end from None
-        except PayloadTooLarge as error:
-            raise _Ended(Verdict.OUTPUT_LIMIT, f"{step}: {error}") from None
-        except FrameError as error:
-            raise _Ended(Verdict.INVALID_SUBMISSION, f"{step}: {error}") from None
-        except ChannelClosed:
-            raise self._why_closed(step, link, watch) from None
-        if frame.kind is Kind.ERROR:
-            text = safe_text(bytes(frame.payload))
-            where = safe_text(str(frame.header.get("step", step))[:80])
-            if frame.header.get("fault") == "prediction":
-                raise _Ended(Verdict.INVALID_SUBMISSION, f"{where}: {text}")
-            raise _Ended(Verdict.RUNTIME_ERROR, f"{where} failed\n{text}")
-        if frame.kind is not kind:
-            raise _Ended(
-                Verdict.INVALID_SUBMISSION, f"{step}: expected a {kind.name} frame, found {frame.kind.name}"
-            )
-        return frame
-
-    @staticmethod
-    def _why_closed(step: str, link: socket.socket, watch: _Watch) -> _Ended:
-        """Find out why a fold closed its channel before it had answered."""
-        # A closed channel without an end would otherwise be waited for.
-        link.settimeout(_GRACE_SECONDS)
-        try:
-            word = link.recv(_MAX_MESSAGE)
-        except TimeoutError:
-            word = b""
-            watch.kill()
-        except OSError:
-            word = b""
-        watch.check()
-        if watch.broken is not None:
-            return watch.broken
-        message = json.loads(word) if word else {}
-        if "error" in message:
-            raise InfrastructureError(message["error"])
-        how = "the private channel was closed before an answer came"
-        if "signal" in message:
-            number = message["signal"]
-            name = signal.Signals(number).name if number in set(signal.Signals) else str(number)
-            how = f"the process was ended by signal {name}"
-        elif "exit" in message:
-            how = f"the process ended early with exit code {message['exit']}"
-        if step == "start":
-            # Not a line of the submission has run yet.
-            raise InfrastructureError(f"a fold did not start: {how}")
-        return _Ended(Verdict.RUNTIME_ERROR, f"{step}: {how}")

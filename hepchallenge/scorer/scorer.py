@@ -24,7 +24,16 @@ from hepchallenge.exceptions import InvalidSubmission, OrganiserError
 from hepchallenge.records import Scores, Scoring, Verdict
 from hepchallenge.stage.stage import Truth
 
-__all__ = ["Scorer"]
+__all__ = ["Scorer", "new_scorer"]
+
+
+def new_scorer(challenge: Challenge, truth: Truth) -> Scorer:
+    """Return what scores the folds of a challenge, on rows or on events."""
+    if challenge.problem.has_events:
+        from hepchallenge.scorer.events import EventScorer
+
+        return EventScorer(challenge, truth)
+    return Scorer(challenge, truth)
 
 
 class Scorer:
@@ -118,7 +127,12 @@ class Scorer:
             raise InvalidSubmission(f"metric {score_type.name} is {value} on {part}, not a finite number")
         return value
 
-    def score_fold(self, fold: int | None, predictions: Mapping[str, np.ndarray]) -> Scores:
+    def score_fold(
+        self,
+        fold: int | None,
+        predictions: Mapping[str, np.ndarray],
+        seconds: Mapping[str, float] | None = None,
+    ) -> Scores:
         """Return the scores of one fold on every part.
 
         Parameters
@@ -127,6 +141,8 @@ class Scorer:
             Number of the fold; None for a prediction file, which is scored on test rows only.
         predictions
             Arrays for `train` (all training rows) and `test`.
+        seconds
+            Wall-clock seconds by event, for challenges that have events.
 
         Raises
         ------
@@ -219,11 +235,20 @@ class Scorer:
             scorer_version=self.version,
         )
 
-    def score_run(self, predictions: Sequence[Mapping[str, np.ndarray]], kind: str) -> Scoring:
+    def score_run(
+        self,
+        predictions: Sequence[Mapping[str, np.ndarray]],
+        kind: str,
+        seconds: Sequence[Mapping[str, float]] | None = None,
+    ) -> Scoring:
         """Score a whole run; a submission's fault becomes the verdict `invalid_submission`."""
         is_code = kind == "code"
+        times = seconds or [{}] * len(predictions)
         try:
-            folds = [self.score_fold(i if is_code else None, arrays) for i, arrays in enumerate(predictions)]
+            folds = [
+                self.score_fold(number if is_code else None, arrays, times[number])
+                for number, arrays in enumerate(predictions)
+            ]
             if not any(folds):
                 raise InvalidSubmission("there is nothing to score: the test labels are not known here")
             return self.finish(folds, self.score_bags(predictions, with_valid=is_code))

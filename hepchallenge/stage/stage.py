@@ -18,7 +18,15 @@ from typing import Any
 import numpy as np
 
 from hepchallenge.bundle import write_bundle
-from hepchallenge.contract import Challenge, check_folds, check_parts, check_test_features
+from hepchallenge.contract import (
+    Challenge,
+    EventInputs,
+    check_event_folds,
+    check_events,
+    check_folds,
+    check_parts,
+    check_test_features,
+)
 from hepchallenge.exceptions import ContractError, HepChallengeError, OrganiserError
 from hepchallenge.records import DataInfo
 from hepchallenge.stage.labels import MASKABLE, is_maskable
@@ -30,8 +38,9 @@ __all__ = ["Staged", "Truth", "ramp_test_mode", "stage"]
 class Truth:
     """What a submission must never see: ground truth of all rows, with the folds and parts to score on.
 
-    `y_test` is None where a challenge has no test set or does not tell its labels. `parts` maps
-    `public` and `private` to test rows and is empty where a challenge has no such parts.
+    Where a challenge has events, an event takes the place of a row. `y_test` is None where a challenge has
+    no test set or does not tell its labels. `parts` maps `public` and `private` to test rows and is empty where
+    a challenge has no such parts.
     """
 
     y_train: Any
@@ -51,15 +60,28 @@ class Truth:
 
 
 @dataclass(frozen=True)
+class StagedEvents:
+    """Inputs of the training and test events, public by definition of the challenge."""
+
+    train: EventInputs
+    test: EventInputs
+
+
+@dataclass(frozen=True)
 class Staged:
-    """A challenge's data, made ready: public inputs on disk, truth in memory."""
+    """A challenge's data, made ready: public inputs on disk, truth in memory.
+
+    Where a challenge has events, both stay where they are and are read event by event: `events` holds the
+    inputs, and `test_ids` are the ids of the test events.
+    """
 
     data: DataInfo
     path: Path
-    train_inputs: Path
+    train_inputs: Path | None
     test_inputs: Path | None
     truth: Truth
     test_ids: np.ndarray | None
+    events: StagedEvents | None = None
 
 
 def _files_digest(folder: Path) -> str | None:
@@ -196,8 +218,14 @@ def stage(
     with _as_ramp_does(challenge, quick):
         x_train, y_train = _pair(challenge, "get_train_data", _call(challenge, "get_train_data", **keywords))
         x_test, y_test = _pair(challenge, "get_test_data", _call(challenge, "get_test_data", **keywords))
-        _check_labels(challenge, x_test, y_train, y_test)
-        folds = check_folds(challenge, _call(challenge, "get_cv", x_train, y_train), len(y_train))
+        on_events = problem.has_events
+        if on_events:
+            check_events(challenge, "get_train_data", x_train, y_train)
+            check_events(challenge, "get_test_data", x_test, y_test)
+        else:
+            _check_labels(challenge, x_test, y_train, y_test)
+        checked = check_event_folds if on_events else check_folds
+        folds = checked(challenge, _call(challenge, "get_cv", x_train, y_train), len(y_train))
         n_test = _rows(x_test, y_test)
         parts: dict[str, np.ndarray] = {}
         if problem.get_test_parts is not None and n_test is not None:
@@ -214,19 +242,25 @@ def stage(
                     f"{n_test} whole numbers, one per test row",
                     f"shape {test_ids.shape} of dtype {test_ids.dtype}",
                 )
-    if x_test is not None:
-        check_test_features(challenge, x_test)
     if quick:
         folds = folds[:1]
-    train_inputs = write_bundle(x_train, inputs_folder)
-    test_inputs = None if x_test is None else write_bundle(x_test, inputs_folder)
+    events = train_inputs = test_inputs = None
+    if on_events:
+        for event in [x_test.shared, *([x_test[0]] if len(x_test) else [])]:
+            check_test_features(challenge, event)
+        events = StagedEvents(x_train, x_test)
+    else:
+        if x_test is not None:
+            check_test_features(challenge, x_test)
+        train_inputs = write_bundle(x_train, inputs_folder)
+        test_inputs = None if x_test is None else write_bundle(x_test, inputs_folder)
     if data is None:
         digest = _files_digest(path) or _inputs_digest(train_inputs, test_inputs, y_train, y_test)
         if data_label is not None:
             digest = hashlib.sha256(f"{digest}\0{data_label}".encode()).hexdigest()
         data = DataInfo(kind="kit", digest=digest)
     truth = Truth(y_train, y_test, tuple(folds), parts if y_test is not None else {})
-    return Staged(data, path, train_inputs, test_inputs, truth, test_ids)
+    return Staged(data, path, train_inputs, test_inputs, truth, test_ids, events)
 
 
 def _rows(x_test: Any, y_test: Any) -> int | None:
@@ -238,10 +272,12 @@ def _rows(x_test: Any, y_test: Any) -> int | None:
         return None
 
 
-def _inputs_digest(train: Path, test: Path | None, y_train: Any, y_test: Any) -> str:
+def _inputs_digest(train: Path | None, test: Path | None, y_train: Any, y_test: Any) -> str:
     """Return a digest of data that come from no file, such as a library's samples."""
     from hepchallenge.bundle import dump_object
 
+    if train is None:
+        raise OrganiserError("events must come from files, by whose content the data are known")
     digest = hashlib.sha256(f"{train.stem}\0{test.stem if test else ''}".encode())
     try:
         for labels in (y_train, y_test):

@@ -133,10 +133,10 @@ def test_limits_that_can_no_longer_be_watched_end_the_fold_as_the_hosts_fault(
 def test_a_mistake_of_the_runner_is_a_verdict_of_one_fold_only(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from hepchallenge.run import runner
+    from hepchallenge.run import conversation
 
     with monkeypatch.context() as patch:
-        patch.setattr(runner, "check_prediction", lambda *_: 1 / 0)
+        patch.setattr(conversation, "check_prediction", lambda *_: 1 / 0)
         result = bench.run(classifier())
         assert (result.verdict, "ZeroDivisionError" in result.message) == (Verdict.INFRASTRUCTURE, True)
     assert bench.run(classifier()).verdict is Verdict.SCORED

@@ -1,0 +1,328 @@
+"""The runner's end of the private channel: what it says to one fold, and every way in which that can end."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import time
+from typing import Any
+
+import numpy as np
+
+from hepchallenge.bundle import dump_whole, share_object
+from hepchallenge.exceptions import InfrastructureError, InvalidSubmission
+from hepchallenge.records import Limits, PhaseUsage, Verdict
+from hepchallenge.run.frames import (
+    Channel,
+    ChannelClosed,
+    ChannelTimeout,
+    Frame,
+    FrameError,
+    Kind,
+    PayloadTooLarge,
+    array_of,
+)
+from hepchallenge.run.freeze import freeze, thaw
+from hepchallenge.run.intake import check_prediction
+from hepchallenge.run.jobs import EventJob, FoldJob, FoldResult
+from hepchallenge.run.watch import Ended, Watch
+from hepchallenge.text import safe_text
+
+__all__ = ["converse"]
+
+_START_SECONDS = 120.0
+_GRACE_SECONDS = 0.5
+_MAX_MESSAGE = 128 * 1024
+
+
+def converse(job: FoldJob, limits: Limits, channel: Channel, link: socket.socket, watch: Watch) -> FoldResult:
+    """Speak with a fold until it has fitted and predicted, or is over.
+
+    Parameters
+    ----------
+    job
+        What to hand over and what to ask for.
+    limits
+        Of which this end watches the wall clock and the size of answers; the watch has the others.
+    channel, link
+        Private channel of the fold, and link to its warden.
+    watch
+        Has been told which process to watch.
+    """
+    if job.events is not None:
+        return _OnEvents(job, job.events, limits, channel, link, watch).lead()
+    return _OnRows(job, limits, channel, link, watch).lead()
+
+
+class _Conversation:
+    """What both kinds of challenge share; each has its own `fit` and `predict`."""
+
+    def __init__(
+        self, job: FoldJob, limits: Limits, channel: Channel, link: socket.socket, watch: Watch
+    ) -> None:
+        self.job = job
+        self.limits = limits
+        self.channel = channel
+        self.link = link
+        self.watch = watch
+        self.result = FoldResult(verdict=Verdict.SCORED)
+
+    def fit(self) -> None:
+        """Have the submission fitted."""
+        raise NotImplementedError
+
+    def predict(self) -> None:
+        """Ask for predictions and check them."""
+        raise NotImplementedError
+
+    def lead(self) -> FoldResult:
+        """Go through all phases and return how they ended."""
+        result, watch = self.result, self.watch
+        try:
+            self.expect((Kind.READY,), time.monotonic() + _START_SECONDS, "start")
+            self.phase("fit", self.fit)
+            self.predict()
+        except Ended as end:
+            result.verdict, result.message = end.verdict, end.message
+        except (InvalidSubmission, FrameError) as error:
+            result.verdict, result.message = Verdict.INVALID_SUBMISSION, safe_text(str(error))
+        if result.verdict is not Verdict.SCORED and watch.broken is not None:
+            # What a fold does when asked to end cannot change why it was asked.
+            result.verdict, result.message = watch.broken.verdict, watch.broken.message
+        if result.verdict is not Verdict.SCORED:
+            result.predictions = {}
+            result.event_seconds = {}
+        return result
+
+    def phase(self, name: Any, action: Any) -> None:
+        """Do `action` as a phase of its own, whose use is noted and whose limits hold."""
+        cpu = self.watch.begin(name)
+        start = time.monotonic()
+        try:
+            action()
+        finally:
+            wall = time.monotonic() - start
+            self.watch.gpu.end()
+            used = self.watch.read_cpu() - cpu
+            self.result.phases.append(PhaseUsage(phase=name, wall_seconds=wall, cpu_seconds=used))
+        self.check()
+
+    def check(self) -> None:
+        """End the fold if a limit was passed: what was used since the last sample counts too."""
+        self.watch.check()
+        if self.watch.broken is not None:
+            raise self.watch.broken
+
+    def expect(self, kinds: tuple[Kind, ...], deadline: float, step: str) -> Frame:
+        """Return the next frame of one of `kinds`; every other way in which a step can end raises `Ended`."""
+        try:
+            frame = self.channel.receive(deadline, self.limits.output_bytes)
+        except ChannelTimeout:
+            raise self.too_late(step) from None
+        except PayloadTooLarge as error:
+            raise Ended(Verdict.OUTPUT_LIMIT, f"{step}: {error}") from None
+        except FrameError as error:
+            raise Ended(Verdict.INVALID_SUBMISSION, f"{step}: {error}") from None
+        except ChannelClosed:
+            raise self._why_closed(step, self.link, self.watch) from None
+        if frame.kind is Kind.ERROR:
+            text = safe_text(bytes(frame.payload))
+            where = safe_text(str(frame.header.get("step", step))[:80])
+            if frame.header.get("fault") == "prediction":
+                raise Ended(Verdict.INVALID_SUBMISSION, f"{where}: {text}")
+            raise Ended(Verdict.RUNTIME_ERROR, f"{where} failed\n{text}")
+        if frame.kind not in kinds:
+            raise Ended(
+                Verdict.INVALID_SUBMISSION,
+                f"{step}: expected a {kinds[0].name} frame, found {frame.kind.name}",
+            )
+        return frame
+
+    def too_late(self, step: str) -> Exception:
+        """Return the error that ends a step which took too long, having asked the fold to end."""
+        if step == "start":
+            return InfrastructureError(f"a fold did not start within {_START_SECONDS:g} s")
+        limit = self.limits.fit_wall if step == "fit" else self.limits.predict_wall
+        what = step if "/" in step else step.partition(" ")[0]
+        message = f"{what} took more than the {limit:g} s of wall-clock time allowed"
+        end = Ended(Verdict.WALL_LIMIT, message)
+        self.watch.break_off(end, signal.SIGTERM)
+        return end
+
+    @staticmethod
+    def _why_closed(step: str, link: socket.socket, watch: Watch) -> Ended:
+        """Find out why a fold closed its channel before it had answered."""
+        # A closed channel without an end would otherwise be waited for.
+        link.settimeout(_GRACE_SECONDS)
+        try:
+            word = link.recv(_MAX_MESSAGE)
+        except TimeoutError:
+            word = b""
+            watch.kill()
+        except OSError:
+            word = b""
+        watch.check()
+        if watch.broken is not None:
+            return watch.broken
+        message = json.loads(word) if word else {}
+        if "error" in message:
+            raise InfrastructureError(message["error"])
+        how = "the private channel was closed before an answer came"
+        if "signal" in message:
+            number = message["signal"]
+            name = signal.Signals(number).name if number in set(signal.Signals) else str(number)
+            how = f"the process was ended by signal {name}"
+        elif "exit" in message:
+            how = f"the process ended early with exit code {message['exit']}"
+        if step == "start":
+            # Not a line of the submission has run yet.
+            raise InfrastructureError(f"a fold did not start: {how}")
+        return Ended(Verdict.RUNTIME_ERROR, f"{step}: {how}")
+
+
+class _OnRows(_Conversation):
+    """Labels of all rows, most of them masked, are handed over at once; each part is predicted as a whole."""
+
+    def fit(self) -> None:
+        job = self.job
+        labels = dump_whole((job.labels, job.train_is, job.valid_is))
+        self.channel.send(Kind.FIT, {}, labels)
+        self.expect((Kind.FITTED,), time.monotonic() + self.limits.fit_wall, "fit")
+
+    def predict(self) -> None:
+        self.phase("predict", self._predict_parts)
+
+    def _predict_parts(self) -> None:
+        job = self.job
+        deadline = time.monotonic() + self.limits.predict_wall
+        parts = [("train", job.n_train)]
+        if job.test_inputs is not None:
+            parts.append(("test", -1 if job.n_test is None else job.n_test))
+        for part, n_rows in parts:
+            with contextlib.suppress(OSError):
+                self.channel.send(Kind.PREDICT, {"part": part})
+            frame = self.expect((Kind.PREDICTION,), deadline, f"predict on {part}")
+            array = array_of(frame)
+            rows = n_rows if n_rows >= 0 else len(array) if array.ndim else 0
+            self.result.predictions[part] = check_prediction(array, part, rows, job.predictions_class)
+
+
+class _OnEvents(_Conversation):
+    """Events are handed over one by one, each when its turn has come, and timed one by one.
+
+    Between two events all processes of the fold are stopped. What CPU time they get nevertheless (before they
+    have stopped, or woken by a timer) is added to the time of the next event, so that it never pays.
+    """
+
+    def __init__(
+        self,
+        job: FoldJob,
+        events: EventJob,
+        limits: Limits,
+        channel: Channel,
+        link: socket.socket,
+        watch: Watch,
+    ) -> None:
+        super().__init__(job, limits, channel, link, watch)
+        self.events = events
+        self._stopped: list[int] = []
+        self._cpu_at_answer = 0.0
+
+    def fit(self) -> None:
+        deadline = time.monotonic() + self.limits.fit_wall
+        setup = dump_whole((self.job.train_is, len(self.events.train)))
+        self._hand_over(Kind.FIT, {}, self.events.train.shared, deadline, "fit", setup)
+        while True:
+            frame = self.expect((Kind.FITTED, Kind.ASK), deadline, "fit")
+            if frame.kind is Kind.FITTED:
+                return
+            number = frame.header.get("event")
+            if type(number) is not int or number not in self.job.train_is:
+                found = safe_text(repr(number)[:40])
+                message = f"fit asked for event {found}, which is none of its training events"
+                raise Ended(Verdict.INVALID_SUBMISSION, message)
+            item = (self.events.train[number], self.events.truths[number])
+            self._hand_over(Kind.EVENT, {"event": number}, item, deadline, "fit")
+
+    def predict(self) -> None:
+        events = self.events
+        wanted = [("valid", int(number)) for number in self.job.valid_is]
+        wanted += [("test", number) for number in range(len(events.test))]
+        usage = PhaseUsage(phase="predict", wall_seconds=0.0, cpu_seconds=0.0)
+        self._stop()
+        try:
+            for done, (part, number) in enumerate(wanted):
+                inputs = (events.test if part == "test" else events.train)[number]
+                key = f"{part}/{number}"
+                array, seconds, cpu = self._predict_event(key, inputs)
+                usage = PhaseUsage(
+                    phase="predict",
+                    wall_seconds=usage.wall_seconds + seconds,
+                    cpu_seconds=usage.cpu_seconds + cpu,
+                )
+                array = check_prediction(array, key, events.n_rows(part, number), self.job.predictions_class)
+                events.keep(key, array)
+                self.result.event_seconds[key] = seconds
+                events.heard(done + 1, len(wanted))
+        finally:
+            self.result.phases.append(usage)
+
+    def _predict_event(self, key: str, inputs: Any) -> tuple[np.ndarray, float, float]:
+        """Return the prediction of one event, the wall-clock seconds that it took, and the CPU seconds."""
+        step = f"predict {key}"
+        if self.channel.has_input():
+            message = f"{step}: an answer came before the event was handed over"
+            raise Ended(Verdict.INVALID_SUBMISSION, message)
+        descriptor = share_object(inputs)
+        try:
+            cpu = self.watch.begin("predict")
+            stolen = max(0.0, cpu - self._cpu_at_answer)
+            start = time.monotonic()
+            deadline = start + self.limits.predict_wall - stolen
+            self._say(Kind.EVENT, {"event": key}, b"", descriptor, deadline, step)
+            thaw(self._stopped)
+            frame = self.expect((Kind.PREDICTION,), deadline, step)
+            seconds = time.monotonic() - start + stolen
+        finally:
+            os.close(descriptor)
+            self.watch.gpu.end()
+        self._stop()
+        self.check()
+        if (found := frame.header.get("event")) != key:
+            message = f"{step}: expected the answer to {key}, found one to {safe_text(repr(found)[:40])}"
+            raise Ended(Verdict.INVALID_SUBMISSION, message)
+        return array_of(frame), seconds, self._cpu_at_answer - cpu + stolen
+
+    def _stop(self) -> None:
+        self._cpu_at_answer = self.watch.read_cpu()
+        self._stopped = freeze(self.watch.init)
+
+    def _hand_over(
+        self, kind: Kind, header: dict[str, Any], item: Any, deadline: float, step: str, payload: bytes = b""
+    ) -> None:
+        descriptor = share_object(item)
+        try:
+            self._say(kind, header, payload, descriptor, deadline, step)
+        finally:
+            os.close(descriptor)
+
+    def _say(
+        self,
+        kind: Kind,
+        header: dict[str, Any],
+        payload: bytes,
+        descriptor: int,
+        deadline: float,
+        step: str,
+    ) -> None:
+        """Send a frame to a fold that need not be listening."""
+        try:
+            self.channel.send(kind, header, payload, descriptor, deadline)
+        except TimeoutError:
+            raise self.too_late(step) from None
+        except OSError:
+            # The next thing that is read says why.
+            return
