@@ -18,6 +18,7 @@ from sklearn.model_selection import ShuffleSplit
 
 from hepchallenge.challenges.tracking2d.data import FEATURES, LABELS, NAME, make_toy_data, prepare_data
 from hepchallenge.data import open_prepared, read_table
+from hepchallenge.scoring.clustering import ClusteringEfficiency
 
 __all__ = [
     "Predictions",
@@ -34,7 +35,7 @@ __all__ = [
 problem_title = "Particle tracking in the LHC ATLAS detector"
 Predictions = rw.prediction_types.make_clustering()
 workflow = rw.workflows.Clusterer()
-score_types = [rw.score_types.ClusteringEfficiency(name="efficiency", precision=3)]
+score_types = [ClusteringEfficiency(name="efficiency", precision=3)]
 
 Arrays = tuple[NDArray[np.float64], NDArray[np.int64]]
 

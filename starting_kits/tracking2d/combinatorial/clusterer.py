@@ -78,7 +78,7 @@ class Tracks:
         mean, variance, log_share = (np.tile(values, len(hits)) for values in ranges)
         hits = np.repeat(hits, len(ranges[0]))
         n, r = len(hits), RADII[layer]
-        # What the vertex and the layers before leave open of the impact parameter.
+        # How uncertain the vertex and the layers before leave the impact parameter.
         impact = VERTEX**2 + scattering_variance(mean) * (RADII[:layer] ** 2).sum()
         cov = np.zeros((n, 3, 3))
         cov[:, 0, 0] = CELL[layer] ** 2 / 12.0
