@@ -31,26 +31,27 @@ class Clusterer:
 
         labels = np.full(len(layer), -1)
         planes = [self.votes(direction, width, layer == one) for one in range(layer.max() + 1)]
+        total = sum(planes)
         for label in range(len(layer)):
-            total = np.sum(planes, axis=0, dtype=np.int8)
             if total.max() < FEWEST_LAYERS:
                 break
             track = self.hits_of_best(total, direction, width, layer, labels < 0)
             labels[track] = label
             for one in layer[track]:
-                planes[one] = self.votes(direction, width, (layer == one) & (labels < 0))
+                plane = self.votes(direction, width, (layer == one) & (labels < 0))
+                total += plane - planes[one]
+                planes[one] = plane
         return labels
 
     @staticmethod
     def votes(direction, width, chosen):
-        """Return which cells (curvature, phi0) the chosen hits, all of one layer, vote for."""
-        plane = np.zeros((N_CURVATURES, N_DIRECTIONS), dtype=bool)
+        """Return 1 in each cell (curvature, phi0) that the chosen hits, all of one layer, vote for."""
+        plane = np.zeros((N_CURVATURES, N_DIRECTIONS), dtype=np.int8)
         if chosen.any():
             centre = np.floor(direction[:, chosen] * N_DIRECTIONS / (2.0 * np.pi)).astype(int)
             reach = int(np.ceil(width[chosen][0] * N_DIRECTIONS / (2.0 * np.pi)))
-            rows = np.arange(N_CURVATURES)[:, None]
-            for shift in range(-reach, reach + 1):
-                plane[rows, (centre + shift) % N_DIRECTIONS] = True
+            cells = (centre[:, :, None] + np.arange(-reach, reach + 1)) % N_DIRECTIONS
+            plane[np.arange(N_CURVATURES)[:, None, None], cells] = 1
         return plane
 
     @staticmethod
