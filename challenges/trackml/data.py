@@ -193,8 +193,9 @@ def prepare_data(source: Path, target: Path) -> None:
     Parameters
     ----------
     source : Path
-        A folder, searched with its subfolders, or a zip archive: `event000001000-hits.csv` and its like,
-        plain, gzipped or in archives such as `train_1.zip`; and `detectors.csv`, also gzipped or zipped.
+        A folder, searched with its subfolders, or an archive: `event000001000-hits.csv` and its like, plain,
+        gzipped or in archives (`.zip`, `.tar`) such as `train_1.zip`; and `detectors.csv`, also gzipped or
+        in an archive. Archives in compressed archives are read slowly: unpack the outer one.
 
     Raises
     ------

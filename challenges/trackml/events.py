@@ -215,9 +215,12 @@ class TrainingEvents(Sequence[TrainingEvent]):
 
     Parameters
     ----------
-    events : Events
-    truths : Truths
+    events : sequence of Event
+        With attributes `event_ids` and `shared`, as `Events` has them.
+    truths : sequence of EventTruth
         Of the same events in the same order.
+    rows : array of int64, optional
+        Which of them belong, in this order; default: all.
 
     Attributes
     ----------
@@ -225,14 +228,15 @@ class TrainingEvents(Sequence[TrainingEvent]):
         The modules of the detector, one row each.
     """
 
-    def __init__(self, events: Events, truths: Truths) -> None:
-        if not np.array_equal(events.event_ids, truths.event_ids):
-            raise ValueError("events and truths must be of the same events in the same order")
+    def __init__(self, events: Any, truths: Sequence[EventTruth], rows: NDArray[Any] | None = None) -> None:
+        if len(events) != len(truths):
+            raise ValueError(f"expected truths of {len(events)} events, found {len(truths)}")
         self._events, self._truths = events, truths
-        self.detectors = events.shared
+        self._rows = np.arange(len(events)) if rows is None else np.asarray(rows)
+        self.detectors: pd.DataFrame = events.shared
 
     def __len__(self) -> int:
-        return len(self._events)
+        return len(self._rows)
 
     @overload
     def __getitem__(self, index: int | np.integer[Any]) -> TrainingEvent: ...
@@ -241,10 +245,12 @@ class TrainingEvents(Sequence[TrainingEvent]):
 
     def __getitem__(self, index: Any) -> Any:
         if not _is_one(index):
-            return TrainingEvents(self._events[index], self._truths[index])
-        hits, cells = self._events[index]
-        known = self._truths[index]
+            rows = self._rows[index if isinstance(index, slice) else np.asarray(index)]
+            return TrainingEvents(self._events, self._truths, rows)
+        row = int(self._rows[index])
+        hits, cells = self._events[row]
+        known = self._truths[row]
         # Copies, as the frames of the hits are: a tracker may write into all of them.
         return TrainingEvent(
-            int(self._events.event_ids[index]), hits, cells, known.particles.copy(), known.truth.copy()
+            int(self._events.event_ids[row]), hits, cells, known.particles.copy(), known.truth.copy()
         )

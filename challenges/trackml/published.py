@@ -1,7 +1,7 @@
 """TrackML events as they are published, and the functions of trackml-library that read them.
 
 An event is a handful of CSV files with a common prefix: `event000001000-hits.csv`, `-cells`, `-particles` and
-`-truth`, plain or gzipped, in folders or zip archives. Test events have no truth. The particles of later
+`-truth`, plain or gzipped, in folders, zip or tar archives. Test events have no truth. The particles of later
 releases have a column `particle_type`. The detector is one `detectors.csv`.
 
 `load_event` and `load_dataset` give the frames that the functions of the same names in trackml-library

@@ -1,7 +1,7 @@
 """Published tables in, checked Arrow tables out; and the memory-mapped tables of a prepared folder.
 
-A published table is CSV as its authors gave it away: plain, gzipped, or one of several members of a zip
-archive (also of a zip inside a zip). What it must hold is declared once, as a `TableSchema`; every
+A published table is CSV as its authors gave it away: plain, gzipped, or one of several members of a zip or
+tar archive (also of one inside another). What it must hold is declared once, as a `TableSchema`; every
 deviation is a `DataError` that names file, column and row. Rows are counted from 1 without the header.
 """
 
@@ -15,6 +15,7 @@ import hashlib
 import json
 import os
 import re
+import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -48,7 +49,8 @@ __all__ = [
 
 _LONGEST_HEADER = 1 << 20
 _opened: ContextVar[set[Path] | None] = ContextVar("opened", default=None)
-_DAMAGED = (EOFError, gzip.BadGzipFile, zipfile.BadZipFile, zlib.error)
+_DAMAGED = (EOFError, gzip.BadGzipFile, zipfile.BadZipFile, tarfile.TarError, zlib.error)
+_ARCHIVES = (".zip", ".tar")
 
 
 # --- Published files
@@ -86,18 +88,27 @@ class Published:
 
     @contextlib.contextmanager
     def _unpacked(self) -> Iterator[IO[bytes]]:
+        with self._damage_named(), contextlib.ExitStack() as stack:
+            stream: Any
+            if self.members:
+                archives = _kept.get() or _Archives(stack)
+                archive = archives.open(self.path, self.members[:-1])
+                stream = stack.enter_context(archive.open(self.members[-1]))
+            else:
+                stream = stack.enter_context(self.path.open("rb"))
+            if self.name.endswith(".gz"):
+                stream = stack.enter_context(gzip.GzipFile(fileobj=stream, mode="rb"))
+            yield stream
+
+    def _names(self) -> list[str]:
+        """Return the names of the files inside this archive."""
+        with self._damage_named(), contextlib.ExitStack() as stack:
+            return _Archives(stack).open(self.path, self.members).names()
+
+    @contextlib.contextmanager
+    def _damage_named(self) -> Iterator[None]:
         try:
-            with contextlib.ExitStack() as stack:
-                stream: Any
-                if self.members:
-                    archives = _kept.get() or _Archives(stack)
-                    archive = archives.open(self.path, self.members[:-1])
-                    stream = stack.enter_context(archive.open(self.members[-1]))
-                else:
-                    stream = stack.enter_context(self.path.open("rb"))
-                if self.name.endswith(".gz"):
-                    stream = stack.enter_context(gzip.GzipFile(fileobj=stream, mode="rb"))
-                yield stream
+            yield
         except _DAMAGED as error:
             raise DataError(self, "content", "a whole file", f"{error} (cut off or damaged)") from error
         except RuntimeError as error:  # zipfile's word for an encrypted member
@@ -108,18 +119,43 @@ class Published:
             raise DataError(self, "file", "a readable file", error.strerror or str(error)) from None
 
 
+class _Tar(contextlib.AbstractContextManager["_Tar"]):
+    """A tar archive with the two methods of a zip archive that are needed here."""
+
+    def __init__(self, stream: Any) -> None:
+        self._archive = tarfile.TarFile(fileobj=stream)
+        self._files = {member.name: member for member in self._archive if member.isfile()}
+
+    def names(self) -> list[str]:
+        return list(self._files)
+
+    def open(self, name: str) -> IO[bytes]:
+        return cast("IO[bytes]", self._archive.extractfile(self._files[name]))
+
+    def __exit__(self, *error: object) -> None:
+        self._archive.close()
+
+
+class _Zip(zipfile.ZipFile):
+    """A zip archive."""
+
+    def names(self) -> list[str]:
+        return [info.filename for info in self.infolist() if not info.is_dir()]
+
+
 class _Archives:
-    """Opened zip archives, also those inside others, until a stack is unwound."""
+    """Opened archives, also those inside others, until a stack is unwound."""
 
     def __init__(self, stack: contextlib.ExitStack) -> None:
         self._stack = stack
-        self._open: dict[tuple[Path, tuple[str, ...]], zipfile.ZipFile] = {}
+        self._open: dict[tuple[Path, tuple[str, ...]], _Zip | _Tar] = {}
 
-    def open(self, path: Path, members: tuple[str, ...]) -> zipfile.ZipFile:
+    def open(self, path: Path, members: tuple[str, ...]) -> _Zip | _Tar:
         key = (path, members)
         if key not in self._open:
             stream: Any = self.open(path, members[:-1]).open(members[-1]) if members else path.open("rb")
-            self._open[key] = self._stack.enter_context(zipfile.ZipFile(self._stack.enter_context(stream)))
+            kind: Any = _Tar if str(members[-1] if members else path).lower().endswith(".tar") else _Zip
+            self._open[key] = self._stack.enter_context(kind(self._stack.enter_context(stream)))
         return self._open[key]
 
 
@@ -152,15 +188,13 @@ def recorded_sources() -> Iterator[set[Path]]:
 
 
 def _members(found: Published, depth: int) -> Iterator[Published]:
-    """Yield the files inside a zip archive, and inside archives in it."""
-    with found._unpacked() as stream, zipfile.ZipFile(stream) as archive:
-        names = [info.filename for info in archive.infolist() if not info.is_dir()]
-    for name in sorted(names):
+    """Yield the files inside an archive, and inside archives in it."""
+    for name in sorted(found._names()):
         # Finder's shadow copies carry the names of the real files.
         if name.startswith("__MACOSX/") or name.rsplit("/", 1)[-1].startswith("."):
             continue
         inner = Published(found.path, (*found.members, name))
-        if name.lower().endswith(".zip") and depth > 1:
+        if name.lower().endswith(_ARCHIVES) and depth > 1:
             yield from _members(inner, depth - 1)
         else:
             yield inner
@@ -190,7 +224,7 @@ def _list(source: Path, *, subfolders: bool = False) -> tuple[list[Published], l
     found: list[Published] = []
     damaged: list[DataError] = []
     for entry in entries:
-        if entry.suffix.lower() == ".zip":
+        if entry.suffix.lower() in _ARCHIVES:
             try:
                 found.extend(_members(Published(entry), depth=2))
             except DataError as error:
