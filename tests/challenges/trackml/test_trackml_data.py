@@ -183,8 +183,9 @@ def test_a_submission_may_write_into_its_frames(prepared: Path) -> None:
     assert (event.event_id, len(training), len(training[1:])) == (4, 4, 3)
     same(event.truth, make_event(4)["truth"])
     same(training.detectors, make_detectors())
-    with pytest.raises(ValueError, match="same events"):
-        TrainingEvents(found[1:], truths[:3])
+    assert [item.event_id for item in training[[3, 0]]] == [9, 3]
+    with pytest.raises(ValueError, match="expected truths of 3 events, found 4"):
+        TrainingEvents(found[1:], truths)
 
 
 def test_events_can_be_sent_to_another_process(prepared: Path) -> None:
