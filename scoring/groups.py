@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Groups", "group_rows", "group_totals", "small_numbers"]
+__all__ = ["Groups", "buckets", "group_rows", "group_totals", "small_numbers"]
 
 IntArray = NDArray[np.int64]
 
@@ -80,12 +80,12 @@ def group_rows(*keys: NDArray[Any]) -> Groups:
     packed |= np.arange(n, dtype=np.uint64)
     packed.sort()
     rows = (packed & mask).view(np.int64)
-    changes = _changes(words, rows)
-    # Different keys of one hash would stand in each other's rows; then keys change where no hash does.
-    if np.count_nonzero(changes) != np.count_nonzero((packed[1:] ^ packed[:-1]) > mask):
+    starts = _starts(words, rows)
+    # Different keys of one hash would stand in each other's rows, in groups that share that hash.
+    hashes = packed[starts] & ~mask
+    if (hashes[1:] == hashes[:-1]).any():
         rows = np.lexsort(words)
-        changes = _changes(words, rows)
-    starts = np.concatenate(([0], np.flatnonzero(changes) + 1))
+        starts = _starts(words, rows)
     return Groups(rows, starts)
 
 
@@ -105,6 +105,13 @@ def group_totals(keys: NDArray[Any], amounts: NDArray[Any]) -> IntArray:
     return totals
 
 
+def buckets(keys: IntArray, bits: int) -> IntArray:
+    """Return a hash of each key, from 0 to below 2**bits, equal for equal keys and mostly not for others."""
+    hashed = keys.view(np.uint64) * _MULTIPLIERS[0]
+    hashed >>= np.uint64(64 - bits)
+    return hashed.view(np.int64)
+
+
 def small_numbers(keys: IntArray) -> IntArray:
     """Return numbers from 0 on that are equal where the keys are: the keys themselves if they are small.
 
@@ -115,11 +122,11 @@ def small_numbers(keys: IntArray) -> IntArray:
     return group_rows(keys).numbers
 
 
-def _changes(words: list[IntArray], rows: IntArray) -> NDArray[np.bool_]:
-    """Whether a sorted row differs from the one before it, for all rows but the first."""
-    sorted_word = words[0][rows]
-    changes: NDArray[np.bool_] = sorted_word[1:] != sorted_word[:-1]
-    for word in words[1:]:
-        sorted_word = word[rows]
-        changes |= sorted_word[1:] != sorted_word[:-1]
-    return changes
+def _starts(words: list[IntArray], rows: IntArray) -> IntArray:
+    """Return the places in `rows` whose row differs from the one before it, and the first."""
+    new = np.zeros(len(rows), dtype=np.bool_)
+    new[0] = True
+    for word in words:
+        in_order = word.take(rows)
+        new[1:] |= in_order[1:] != in_order[:-1]
+    return np.flatnonzero(new)

@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from hepchallenge.exceptions import DataError, InvalidSubmission
 from hepchallenge.scoring.events import EventScore
-from hepchallenge.scoring.groups import group_rows, group_totals, small_numbers
+from hepchallenge.scoring.groups import buckets, group_rows, group_totals, small_numbers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -214,27 +214,30 @@ def hit_weights(
     counts = np.where(of_particle[head] > 0, sizes - 1, 0)
     begins = np.cumsum(counts) - counts
     # From here on, a place is one of a hit that can weigh something, particle after particle.
-    places = np.arange(counts.sum())
-    hit = groups.rows[places + np.repeat(starts + 1 - begins, counts)] - len(listed)
     group = np.repeat(np.arange(len(head)), counts)
-    particle = head[group]
-    order, tied = _sort_within(group, np.abs(z[hit] - origin[particle]))
-    hit = hit[order]
-    # Hits at one distance share the middle of their first and last place, rounded down.
-    first_of_tie = np.flatnonzero(~tied)
-    length_of_tie = np.diff(first_of_tie, append=len(places))
-    rank = np.repeat(first_of_tie + (length_of_tie - 1) // 2, length_of_tie) - begins[group]
-    expected = nhits_listed[particle]
-    too_many = (rank >= expected) & (rank < _MAX_HITS)
-    if too_many.any():
-        row = int(particle[np.flatnonzero(too_many)[0]])
-        raise ValueError(
-            f"hit_weights: particle {listed[row]} has more hits in the event "
-            f"than its nhits of {nhits_listed[row]}"
-        )
+    places = np.arange(len(group))
+    hit = groups.rows.take(places + (starts + 1 - begins).take(group)) - len(listed)
+    order, tied = _sort_within(group, np.abs(z.take(hit) - origin[head].take(group)))
+    rank = places - begins.take(group)
+    if tied.any():
+        # Hits at one distance share the middle of their first and last rank, rounded down.
+        first = np.flatnonzero(~tied)
+        length = np.diff(first, append=len(places))
+        rank = np.repeat(rank[first] + (length - 1) // 2, length)
+    expected = nhits_listed[head]
+    if (counts > expected).any():
+        too_many = (rank >= expected[group]) & (expected[group] < _MAX_HITS)
+        if too_many.any():
+            row = int(head[group[np.argmax(too_many)]])
+            raise ValueError(
+                f"hit_weights: particle {listed[row]} has more hits in the event "
+                f"than its nhits of {nhits_listed[row]}"
+            )
+    matrix = order_matrix()
+    line = np.minimum(expected, _MAX_HITS) * matrix.shape[1]
+    in_order = matrix.ravel().take(line.take(group) + np.minimum(rank, _MAX_HITS))
     weights = np.zeros(len(hit_particle))
-    in_order = order_matrix()[np.minimum(expected, _MAX_HITS), np.minimum(rank, _MAX_HITS)]
-    weights[hit] = in_order * of_particle[particle]
+    weights[hit.take(order)] = in_order * of_particle[head].take(group)
     total = weights.sum()
     if not total > 0:
         raise ValueError(
@@ -577,49 +580,78 @@ def _score(particles: IntArray, weights: FloatArray, tracks: IntArray) -> float:
     if not 0 < total < math.inf:
         raise ValueError(f"the weights of the {weights.size} hits sum to {total}")
     track = small_numbers(tracks)
-    majority, common = _majorities(particles, track)
-    pure = common > 0
-    # A particle's hits are those that pure tracks have in common with it, and all that are elsewhere.
-    captured = (particles == majority[track]) & pure[track]
-    elsewhere = particles[np.flatnonzero(~captured)]
-    candidates = np.flatnonzero(pure)
-    in_common = common[candidates]
-    in_particle = group_totals(
-        np.concatenate((majority[candidates], elsewhere)),
-        np.concatenate((in_common, np.ones(len(elsewhere), dtype=np.int64))),
-    )[: len(candidates)]
-    good = np.zeros(len(common), dtype=np.bool_)
-    good[candidates] = 2 * in_common > in_particle
+    size = np.bincount(track)
+    majority, common = np.zeros(len(size), dtype=np.int64), np.zeros(len(size), dtype=np.int64)
+    own = _find_majorities(particles, track, size, size, majority, common)
+    pure = np.flatnonzero(common)
+    elsewhere = particles.take(np.flatnonzero(~own))
+    good = np.zeros(len(size), dtype=np.bool_)
+    good[pure] = _have_more_than_half(majority[pure], common[pure], elsewhere)
+    own &= good.take(track)
     # A product costs less here than picking elements.
-    captured &= good[track]
-    return float((weights * captured).sum() / total)
+    return float((weights * own).sum() / total)
 
 
-def _majorities(particles: IntArray, track: IntArray) -> tuple[IntArray, IntArray]:
-    """Return for each track number the particle that has more than half of its hits, and how many these are.
+def _find_majorities(
+    particles: IntArray,
+    track: IntArray,
+    left: IntArray,
+    size: IntArray,
+    majority: IntArray,
+    common: IntArray,
+    guess: bool = True,
+) -> BoolArray:
+    """Find the particle of more than half of the hits of a track, for all tracks that have one.
 
-    Where no particle has, the number is 0 and the particle means nothing.
+    `particles` and `track` are the hits that may still be of such particles, `left` of the `size` of each
+    track. Writes the particle and the number of its hits on the track into `majority` and `common`, and
+    returns which of the given hits these are.
     """
-    n = int(track.max(initial=-1)) + 1
-    size = np.bincount(track, minlength=n)
-    majority, common = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64)
-    # Any one hit of a track mostly tells its particle: guess from one, then from those that it does not fit,
-    # as long as this settles most of what is left. It spares sorting almost all hits of a good answer.
-    enough, left = len(track) // 16, 2 * len(track)
-    while enough < len(track) <= left // 2:
-        left = len(track)
-        majority[track] = particles
-        fits = particles == majority[track]
-        fitting, other = np.bincount(2 * track + ~fits, minlength=2 * n).reshape(n, 2).T
-        np.copyto(common, fitting, where=2 * fitting > size)
-        rows = np.flatnonzero(((2 * other > size) & (common == 0))[track] & ~fits)
-        track, particles = track[rows], particles[rows]
-    pairs = group_rows(particles, track)
-    first, sizes = pairs.first, pairs.sizes
-    half = np.flatnonzero(2 * sizes > size[track[first]])
-    majority[track[first[half]]] = particles[first[half]]
-    common[track[first[half]]] = sizes[half]
-    return majority, common
+    if not guess:
+        pairs = group_rows(particles, track)
+        half = 2 * pairs.sizes > size[track[pairs.first]]
+        first = pairs.first[half]
+        majority[track[first]] = particles[first]
+        common[track[first]] = pairs.sizes[half]
+        own: BoolArray = np.empty(len(track), dtype=np.bool_)
+        own[pairs.rows] = np.repeat(half, pairs.sizes)
+        return own
+    # Any one hit of a track mostly tells its particle. Guessing from one, then from those that it does not
+    # fit, spares sorting most hits of a good answer.
+    majority[track] = particles
+    own = particles == majority.take(track)
+    others = np.flatnonzero(~own)
+    track_of_others = track.take(others)
+    other = np.bincount(track_of_others, minlength=len(size))
+    fitting = left - other
+    won = 2 * fitting > size
+    np.copyto(common, fitting, where=won)
+    own &= won.take(track)
+    rows = others[(2 * other > size).take(track_of_others)]
+    if len(rows):
+        again = 4096 < len(rows) <= len(track) // 2
+        own[rows] = _find_majorities(particles[rows], track[rows], other, size, majority, common, again)
+    return own
+
+
+def _have_more_than_half(particles: IntArray, hits: IntArray, elsewhere: IntArray) -> BoolArray:
+    """Whether each count of hits is more than half of the hits of its particle.
+
+    A particle may be there several times; it has these hits, and one for each time that it is `elsewhere`.
+    """
+    n = len(particles)
+    ids = np.concatenate((particles, elsewhere))
+    amounts = np.concatenate((hits, np.ones(len(elsewhere), dtype=np.int64)))
+    # The sum over a bucket of particles is a bound that settles most; only the others are told apart.
+    bucket = buckets(ids, 16)
+    bound = np.bincount(bucket, amounts, minlength=1 << 16)
+    enough: BoolArray = 2 * hits > bound[bucket[:n]]
+    unsettled = np.zeros(1 << 16, dtype=np.bool_)
+    unsettled[bucket[:n][~enough]] = True
+    rows = np.flatnonzero(unsettled.take(bucket))
+    asked = rows[: np.searchsorted(rows, n)]
+    enough[asked] = 2 * hits[asked] > group_totals(ids[rows], amounts[rows])[: len(asked)]
+    return enough
 
 
 def _in_order_of(hits: IntArray, submitted: IntArray, tracks: IntArray) -> IntArray:
