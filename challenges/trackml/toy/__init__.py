@@ -8,5 +8,6 @@ numbers were tuned on published events to make a good exercise. `docs/trackml_to
 
 from hepchallenge.challenges.trackml.toy.event import ToyEvent, simulate_event
 from hepchallenge.challenges.trackml.toy.geometry import detectors
+from hepchallenge.challenges.trackml.toy.write import make_toy_data, write_toy_files
 
-__all__ = ["ToyEvent", "detectors", "simulate_event"]
+__all__ = ["ToyEvent", "detectors", "make_toy_data", "simulate_event", "write_toy_files"]

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from hepchallenge.challenges.trackml.toy.geometry import modules
-from hepchallenge.challenges.trackml.toy.measurement import Passages, digitise, make_noise, passages
+from hepchallenge.challenges.trackml.toy.measurement import Cells, Passages, digitise, make_noise, passages
 from hepchallenge.challenges.trackml.toy.particles import encode_ids, generate_primaries
 from hepchallenge.challenges.trackml.toy.propagation import Physics, propagate
 from hepchallenge.scoring.trackml import event_weights
@@ -19,7 +19,7 @@ __all__ = ["NOISE_SHARE", "ToyEvent", "simulate_event"]
 NOISE_SHARE = 0.18
 """Expected share of noise among the hits."""
 
-_HITS_PER_PRIMARY = 11.0
+_HITS_PER_PRIMARY = 10.95
 
 
 class ToyEvent(NamedTuple):
@@ -69,10 +69,10 @@ def simulate_event(
     everyone, crossings = propagate(rng, primaries, physics or Physics())
     passed = passages(crossings)
     noise = make_noise(rng, n_hits * NOISE_SHARE)
-    passed = Passages(*(np.concatenate(columns) for columns in zip(passed, noise, strict=True)))
+    passed = Passages._make(np.concatenate(columns) for columns in zip(passed, noise, strict=True))
     # Published hits are in the order of modules; within a module the order must not tell the particle.
     order = np.lexsort((rng.random(len(passed.module)), passed.module))
-    passed = Passages(*(column[order] for column in passed))
+    passed = Passages._make(column[order] for column in passed)
     measured, fired = digitise(rng, passed)
 
     ids = encode_ids(everyone)
@@ -100,7 +100,7 @@ def simulate_event(
     )
     truth["weight"] = event_weights(truth, particles).astype(np.float32)
     if not cells:
-        fired = type(fired)(*(column[:0] for column in fired))
+        fired = Cells._make(column[:0] for column in fired)
     cells_table = pd.DataFrame(
         {
             "hit_id": (fired.hit + 1).astype(np.int32),

@@ -41,7 +41,7 @@ class Ring(NamedTuple):
     """
 
     radius: float
-    count: int
+    number: int
     narrow: float
     wide: float
     offsets: tuple[float, ...]
@@ -222,14 +222,14 @@ def _barrel(barrel: Barrel, radius: float, per_ring: int) -> tuple[Floats, Float
 
 def _disk(disk: Disk, z: float, side: int) -> tuple[Floats, Floats, Ints]:
     """Return centres, axes and ring of the modules of one disk in the order of their numbers."""
-    total = sum(ring.count for ring in disk.rings)
+    total = sum(ring.number for ring in disk.rings)
     order = disk.order * (total // len(disk.order))
     which = np.array(["abc".index(letter) for letter in order])
     r, phi, at = np.empty(total), np.empty(total), np.empty(total)
     for index, ring in enumerate(disk.rings):
         here = which == index
-        r[here], phi[here] = ring.radius, _ring_phi(ring.count)
-        at[here] = z + np.resize(ring.offsets, ring.count)
+        r[here], phi[here] = ring.radius, _ring_phi(ring.number)
+        at[here] = z + np.resize(ring.offsets, ring.number)
     centre = np.column_stack((r * np.cos(phi), r * np.sin(phi), side * at))
     axes = np.zeros((total, 3, 3))
     axes[:, 0, 0], axes[:, 1, 0] = side * np.sin(phi), -side * np.cos(phi)
@@ -267,7 +267,7 @@ def _build() -> tuple[Modules, tuple[Layer, ...]]:
                 n = len(centre)
                 narrow = np.array([ring.narrow for ring in kind.rings])[which]
                 wide = np.array([ring.wide for ring in kind.rings])[which]
-                counts = np.array([ring.count for ring in kind.rings])
+                counts = np.array([ring.number for ring in kind.rings])
                 ring_at = np.array([ring.radius for ring in kind.rings])
                 members = np.argsort(which, kind="stable")
                 low = float(ring_at[0]) - kind.half_v - 10.0
@@ -306,7 +306,7 @@ def _build() -> tuple[Modules, tuple[Layer, ...]]:
                 }
             )
             row += n
-    arrays = {name: np.concatenate([part[name] for part in parts]) for name in Modules._fields}  # type: ignore[misc]
+    arrays = {name: np.concatenate([part[name] for part in parts]) for name in Modules._fields}
     return Modules(**arrays), tuple(layers)
 
 

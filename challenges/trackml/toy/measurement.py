@@ -55,7 +55,7 @@ class Cells(NamedTuple):
 
 
 def _candidates(layer: Layer, position: Floats) -> tuple[Ints, Ints]:
-    """Return crossing and module (row) of all pairs that may meet: up to three rings, three modules in each."""
+    """Return crossing and module (row) of all pairs that may meet: three modules in each of a few rings."""
     n_rings = len(layer.ring_at)
     along = position[:, 2] if layer.barrel else np.hypot(position[:, 0], position[:, 1])
     if layer.barrel:
@@ -141,7 +141,7 @@ def passages(crossings: Crossings) -> Passages:
     if not parts:
         empty = np.zeros(0, dtype=np.int64)
         return Passages(empty, empty, np.zeros((0, 3)), np.zeros((0, 3)))
-    return Passages(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+    return Passages._make(np.concatenate(columns) for columns in zip(*parts, strict=True))
 
 
 def make_noise(rng: np.random.Generator, mean: float) -> Passages:

@@ -49,7 +49,7 @@ HARD_COUNT = 245.0
 # Transverse momenta: dN/dpT ~ pT (1 + (mT - m) / (n T))^-n, with the pion's mass for all.
 _TSALLIS_N, _TSALLIS_T = 6.66, 0.157
 
-_SHARE_OF_V0 = 0.058
+_SHARE_OF_V0 = 0.053
 """Decaying K0s and Lambdas for each charged particle from the vertex; a few daughters are too soft."""
 _SHARE_OF_LAMBDA = 0.2
 _HEAVY_SHARE, _HEAVY_LENGTH = 0.03, 0.6
@@ -84,12 +84,12 @@ class Particles(NamedTuple):
 
     def take(self, index: npt.NDArray[np.generic]) -> Particles:
         """Return some of the particles, by a mask or by indices."""
-        return Particles(*(column[index] for column in self))
+        return Particles._make(column[index] for column in self)
 
 
 def concatenate(parts: list[Particles]) -> Particles:
     """Return the particles of all parts, one after the other."""
-    return Particles(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+    return Particles._make(np.concatenate(columns) for columns in zip(*parts, strict=True))
 
 
 def mass_of(pdg: Ints) -> Floats:

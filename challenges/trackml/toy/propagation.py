@@ -64,8 +64,25 @@ class _Surface(NamedTuple):
     """In radiation lengths."""
 
 
-_PIPE, _PIXEL, _TUBE, _STRIP = 0.004, 0.014, 0.009, 0.026
-_PIXEL_VOLUMES = (7, 8, 9)
+# Radiation lengths of sensitive layers with their supports, by volume.
+_THICKNESS_OF = {
+    7: 0.014,
+    8: 0.014,
+    9: 0.014,
+    13: 0.020,
+    17: 0.022,
+    12: 0.031,
+    14: 0.031,
+    16: 0.031,
+    18: 0.031,
+}
+# Dead material where secondaries of published events begin: radius, |z| up to, thickness.
+_DEAD_CYLINDERS = ((19.0, 800.0, 0.005), (200.0, 2800.0, 0.011), (255.0, 2950.0, 0.008))
+# |z|, radius from and to, thickness.
+_DEAD_PLANES = ((571.0, 30.0, 190.0, 0.038), (1183.0, 205.0, 1100.0, 0.02))
+
+# Steeper tracks leave no hits in the barrel, in the published events as here.
+_BARREL_SLOPE = np.sinh(3.0)
 
 # Interactions of hadrons per radiation length: fitted, and rather more than in silicon.
 _INTERACTIONS = 0.46
@@ -76,11 +93,10 @@ _FASTEST_LOSS_SHAPE = 6.0
 
 def _surfaces() -> tuple[list[_Surface], list[_Surface]]:
     """Return cylinders and planes."""
-    cylinders = [_Surface(-1, 19.0, 0.0, 800.0, _PIPE), _Surface(-1, 200.0, 0.0, 2800.0, _TUBE)]
-    planes = []
+    cylinders = [_Surface(-1, radius, 0.0, length, x) for radius, length, x in _DEAD_CYLINDERS]
+    planes = [_Surface(-1, side * z, low, high, x) for z, low, high, x in _DEAD_PLANES for side in (-1, 1)]
     for index, layer in enumerate(layers()):
-        thickness = _PIXEL if layer.volume in _PIXEL_VOLUMES else _STRIP
-        surface = _Surface(index, layer.position, layer.low, layer.high, thickness)
+        surface = _Surface(index, layer.position, layer.low, layer.high, _THICKNESS_OF[layer.volume])
         (cylinders if layer.barrel else planes).append(surface)
     return cylinders, planes
 
@@ -180,8 +196,8 @@ def _next_surface(position: Floats, momentum: Floats, charge: Ints, last: Ints) 
             continue
         there, _ = helix_points(position[maybe], momentum[maybe], charge[maybe], path[maybe])
         r = np.hypot(there[:, 0], there[:, 1])
-        better = maybe[(r > surface.low) & (r < surface.high)]
-        best[better], which[better] = path[better], index
+        there_is = maybe[(r > surface.low) & (r < surface.high)]
+        best[there_is], which[there_is] = path[there_is], index
     return best, which
 
 
@@ -195,8 +211,9 @@ def _scatter(rng: np.random.Generator, momentum: Floats, mass: Floats, thickness
     first = np.column_stack((-momentum[:, 1] / pt, momentum[:, 0] / pt, np.zeros(len(p))))
     second = np.cross(direction, first)
     angles = np.clip(rng.standard_normal((len(p), 2)) * width[:, None], -1.0, 1.0)
-    turned = direction + angles[:, :1] * first + angles[:, 1:] * second
-    return turned * (p / np.linalg.norm(turned, axis=1))[:, None]
+    turned: Floats = direction + angles[:, :1] * first + angles[:, 1:] * second
+    turned *= (p / np.linalg.norm(turned, axis=1))[:, None]
+    return turned
 
 
 def _slow_down(rng: np.random.Generator, momentum: Floats, mass: Floats, thickness: Floats) -> Floats:
@@ -207,21 +224,22 @@ def _slow_down(rng: np.random.Generator, momentum: Floats, mass: Floats, thickne
     fluctuation = rng.gamma(_FASTEST_LOSS_SHAPE, 1 / _FASTEST_LOSS_SHAPE, len(p))
     energy = energy - _LOSS * thickness / beta2 * fluctuation
     after = np.sqrt(np.maximum(energy * energy - mass * mass, 0.0)) * (energy > mass)
-    return momentum * (after / p)[:, None]
+    slowed: Floats = momentum * (after / p)[:, None]
+    return slowed
 
 
 def _products(
     rng: np.random.Generator, parents: Particles, used: dict[tuple[int, int], int]
 ) -> tuple[Particles, Ints]:
     """Return what hadrons make of nuclei, and of which parent: one to five soft charged particles each."""
-    count = rng.choice([1, 2, 3, 4, 5], len(parents.pdg), p=[0.4, 0.38, 0.175, 0.035, 0.01])
+    count = rng.choice([1, 2, 3, 4, 5], len(parents.pdg), p=[0.35, 0.38, 0.2, 0.055, 0.015])
     parent = np.repeat(np.arange(len(count)), count)
     n = len(parent)
     start = np.concatenate(([0], np.cumsum(count)[:-1]))
     number = np.arange(n) - start[parent]
     p_parent = np.linalg.norm(parents.momentum, axis=1)[parent]
-    p = 0.26 * np.exp(0.52 * rng.standard_normal(n))
-    p = np.where(rng.random(n) < 0.04, p_parent * rng.uniform(0.3, 0.9, n), p)
+    p = 0.245 * np.exp(0.5 * rng.standard_normal(n))
+    p = np.where(rng.random(n) < 0.02, p_parent * rng.uniform(0.3, 0.9, n), p)
     p = np.minimum(p, p_parent)
     # Forward in part: an isotropic direction pulled towards the parent's.
     cosine, phi = rng.uniform(-1, 1, n), rng.uniform(-np.pi, np.pi, n)
@@ -284,7 +302,7 @@ def propagate(
             break
         everything.append(made)
         current, born = made, made_at
-    merged = Crossings(*(np.concatenate(columns) for columns in zip(*found, strict=True)))
+    merged = Crossings._make(np.concatenate(columns) for columns in zip(*found, strict=True))
     return concatenate(everything), merged
 
 
@@ -293,7 +311,8 @@ def _incidence(position: Floats, momentum: Floats, surface: Ints) -> Floats:
     r = np.hypot(position[:, 0], position[:, 1])
     outwards = (position[:, 0] * momentum[:, 0] + position[:, 1] * momentum[:, 1]) / r
     along = np.where(surface < len(_CYLINDERS), outwards, momentum[:, 2])
-    return np.abs(along) / np.linalg.norm(momentum, axis=1)
+    cosine: Floats = np.abs(along) / np.linalg.norm(momentum, axis=1)
+    return cosine
 
 
 def _recorded(
@@ -301,9 +320,10 @@ def _recorded(
 ) -> Crossings:
     """Return the crossings of surfaces that are layers."""
     layer = np.where(surface >= 0, _LAYER[surface], -1)
-    keep = layer >= 0
+    steep = np.abs(momentum[:, 2]) > _BARREL_SLOPE * np.hypot(momentum[:, 0], momentum[:, 1])
+    keep = (layer >= 0) & ~(steep & (surface < len(_CYLINDERS)))
     columns = (particle, layer, position, momentum, charge, before)
-    return Crossings(*(column[keep] for column in columns))
+    return Crossings._make(column[keep] for column in columns)
 
 
 def _follow(
