@@ -29,6 +29,8 @@ class EventInputs(Protocol):
     shared : object
         What all events have in common, such as the detector; handed over once, before anything else. None
         if there is no such thing.
+    event_ids : sequence of int, optional
+        Ids of the events, which submissions see of training events; by default their numbers.
     """
 
     @property

@@ -233,8 +233,9 @@ class _OnEvents(_Conversation):
 
     def fit(self) -> None:
         deadline = time.monotonic() + self.limits.fit_wall
-        setup = dump_whole((self.job.train_is, len(self.events.train)))
-        self._hand_over(Kind.FIT, {}, self.events.train.shared, deadline, "fit", setup)
+        train = self.events.train
+        setup = dump_whole((self.job.train_is, getattr(train, "event_ids", range(len(train)))))
+        self._hand_over(Kind.FIT, {}, train.shared, deadline, "fit", setup)
         while True:
             frame = self.expect((Kind.FITTED, Kind.ASK), deadline, "fit")
             if frame.kind is Kind.FITTED:

@@ -36,17 +36,17 @@ class TrainingSet:
         after `close`, is an IndexError.
     """
 
-    def __init__(self, channel: Channel, train_is: np.ndarray, n_events: int, shared: Any) -> None:
+    def __init__(self, channel: Channel, train_is: np.ndarray, event_ids: Sequence[int], shared: Any) -> None:
         self._channel = channel
         self._known = {int(number) for number in train_is}
-        self._n_events = n_events
+        self.event_ids = event_ids
         self._last: tuple[int, Any] = (-1, None)
         self._closed = False
         self.inputs = _Inputs(self, shared)
         self.truths = _Side(self, 1)
 
     def __len__(self) -> int:
-        return self._n_events
+        return len(self.event_ids)
 
     def close(self) -> None:
         """Let go of the last event; from here on no more are handed out."""
@@ -88,8 +88,9 @@ class _Side(Sequence[Any]):
 
 
 class _Inputs(_Side):
-    """Inputs, with what all events share."""
+    """Inputs, with what all events share, and the ids of the events."""
 
     def __init__(self, events: TrainingSet, shared: Any) -> None:
         super().__init__(events, 0)
         self.shared = shared
+        self.event_ids = events.event_ids

@@ -181,9 +181,9 @@ class _OnEvents:
         self.step = "fit"
 
     def fit(self, frame: Frame, descriptor: int | None) -> None:
-        train_is, n_train = pickle.loads(frame.payload)
+        train_is, event_ids = pickle.loads(frame.payload)
         self._shared = received(descriptor)
-        events = TrainingSet(self.channel, train_is, n_train, self._shared)
+        events = TrainingSet(self.channel, train_is, event_ids, self._shared)
         self._model = self.workflow.train_submission(
             self.task.submission, events.inputs, events.truths, train_is
         )

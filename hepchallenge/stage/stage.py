@@ -39,8 +39,8 @@ class Truth:
     """What a submission must never see: ground truth of all rows, with the folds and parts to score on.
 
     Where a challenge has events, an event takes the place of a row. `y_test` is None where a challenge has
-    no test set or does not tell its labels. `parts` maps `public` and `private` to test rows and is empty where
-    a challenge has no such parts.
+    no test set or does not tell its labels. `parts` maps `public` and `private` to test rows and is empty
+    where a challenge has no such parts.
     """
 
     y_train: Any

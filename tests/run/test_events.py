@@ -8,8 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from conftest import need
-from event_kit import HONEST, N_TEST, EventBench, event, open_event_bench, tracker
-from small_kit import LIMITS
+from event_kit import HONEST, LIMITS, N_TEST, EventBench, event, open_event_bench, tracker
 
 from hepchallenge.records import Verdict
 from hepchallenge.run.isolation import Isolation
