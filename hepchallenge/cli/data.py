@@ -69,8 +69,17 @@ def _waiting() -> None:
 )
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of the simulation (with --toy).")
 @click.option("--events", type=click.IntRange(min=1), help="Number of simulated events (with --toy).")
+@click.option(
+    "--hits", type=click.IntRange(min=1), help="Mean hits per simulated event, for trackers (with --toy)."
+)
 def command(
-    challenge: str, use_toy: bool, use_fetch: bool, source: Path | None, seed: int | None, events: int | None
+    challenge: str,
+    use_toy: bool,
+    use_fetch: bool,
+    source: Path | None,
+    seed: int | None,
+    events: int | None,
+    hits: int | None,
 ) -> None:
     """Prepare the data of CHALLENGE once, and choose them for the commands that follow.
 
@@ -78,8 +87,8 @@ def command(
     """
     if use_toy + use_fetch + (source is not None) > 1:
         raise click.UsageError("--toy, --fetch and --from exclude each other")
-    if not use_toy and (seed is not None or events is not None):
-        raise click.UsageError("--seed and --events need --toy")
+    if not use_toy and (seed, events, hits) != (None, None, None):
+        raise click.UsageError("--seed, --events and --hits need --toy")
 
     from hepchallenge import data as room
     from hepchallenge.contract import load_challenge
@@ -87,7 +96,7 @@ def command(
 
     loaded = load_challenge(challenge)
     if use_toy:
-        folder = room.select_toy(loaded, seed, events, waiting=_waiting)
+        folder = room.select_toy(loaded, seed, events, hits, waiting=_waiting)
     elif use_fetch:
         with progress_display() as progress:
             folder = room.fetch(loaded, progress=progress, waiting=_waiting)

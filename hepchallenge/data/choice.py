@@ -46,6 +46,7 @@ class Choice:
     kind: Literal["toy", "path", "own"]
     seed: int | None = None
     events: int | None = None
+    hits: int | None = None
     source: str | None = None
     prepared: str | None = None
 
@@ -85,27 +86,31 @@ def prepare(challenge: Challenge, source: str | os.PathLike[str], *, waiting: Wa
 
 
 def toy(
-    challenge: Challenge, seed: int | None = None, events: int | None = None, *, waiting: Waiting = None
+    challenge: Challenge,
+    seed: int | None = None,
+    events: int | None = None,
+    hits: int | None = None,
+    *,
+    waiting: Waiting = None,
 ) -> Path:
     """Return the prepared folder of simulated data, made on first use; deterministic for a seed.
 
     Parameters
     ----------
-    seed, events : int, optional
-        By default those of `[toy]` in `challenge.toml`.
+    seed, events, hits : int, optional
+        By default those of `[toy]` in `challenge.toml`; `hits` is the mean number per event.
 
     Raises
     ------
     UsageError
-        If the challenge has no `make_toy_data`.
+        If the challenge has no `make_toy_data`, or `hits` are given and its events have none.
     """
     if challenge.problem.make_toy_data is None:
         raise UsageError(
             f"{challenge.name} has no make_toy_data in {challenge.problem.file.name}: no toy data"
         )
-    return prepare_toy(
-        challenge.name, challenge.problem.make_toy_data, seed=seed, events=events, waiting=waiting
-    )
+    make_toy = challenge.problem.make_toy_data
+    return prepare_toy(challenge.name, make_toy, seed=seed, events=events, hits=hits, waiting=waiting)
 
 
 def fetch(challenge: Challenge, *, progress: Progress | None = None, waiting: Waiting = None) -> Path:
@@ -155,11 +160,16 @@ def select(challenge: Challenge, source: str | os.PathLike[str], *, waiting: Wai
 
 
 def select_toy(
-    challenge: Challenge, seed: int | None = None, events: int | None = None, *, waiting: Waiting = None
+    challenge: Challenge,
+    seed: int | None = None,
+    events: int | None = None,
+    hits: int | None = None,
+    *,
+    waiting: Waiting = None,
 ) -> Path:
     """Simulate toy data and make them the challenge's default; return their prepared folder."""
-    prepared = toy(challenge, seed, events, waiting=waiting)
-    _remember(challenge, Choice(kind="toy", seed=seed, events=events))
+    prepared = toy(challenge, seed, events, hits, waiting=waiting)
+    _remember(challenge, Choice(kind="toy", seed=seed, events=events, hits=hits))
     return prepared
 
 
@@ -223,7 +233,7 @@ def current(challenge: Challenge, *, waiting: Waiting = None) -> Path:
     if choice.kind == "own":
         return challenge.folder
     if choice.kind == "toy":
-        return toy(challenge, choice.seed, choice.events, waiting=waiting)
+        return toy(challenge, choice.seed, choice.events, choice.hits, waiting=waiting)
     prepared, source = Path(str(choice.prepared)), Path(str(choice.source))
     if _is_fresh(challenge, prepared):
         return prepared

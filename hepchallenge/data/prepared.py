@@ -29,7 +29,7 @@ from hepchallenge.data.tables import (
     visible_files,
     write_table,
 )
-from hepchallenge.exceptions import DataError
+from hepchallenge.exceptions import DataError, UsageError
 
 __all__ = [
     "FORMAT",
@@ -297,6 +297,7 @@ def prepare_toy(
     *,
     seed: int | None = None,
     events: int | None = None,
+    hits: int | None = None,
     waiting: Waiting = None,
 ) -> Path:
     """Return the prepared folder of a challenge's toy data, simulated on first use.
@@ -304,20 +305,29 @@ def prepare_toy(
     Parameters
     ----------
     make_toy : function
-        `make_toy_data(target, seed=..., n_events=...)` of the challenge.
-    seed, events : int, optional
+        `make_toy_data(target, seed=..., n_events=...)` of the challenge; it may take `n_hits` as well.
+    seed, events, hits : int, optional
         By default those of `[toy]` in the `challenge.toml` next to the function.
+
+    Raises
+    ------
+    UsageError
+        If a number of hits is given and the challenge's events have none.
     """
     defaults: ToyDefaults = read_config(_home(make_toy)).toy
     seed = defaults.seed if seed is None else seed
     events = defaults.events if events is None else events
+    hits = defaults.hits if hits is None else hits
+    if hits is not None and "n_hits" not in inspect.signature(make_toy).parameters:
+        raise UsageError(f"{challenge}: a number of hits was given, but its toy data have no hits")
+    sizes = {} if hits is None else {"n_hits": hits}
     made_by = code_digest(make_toy)
 
     def build(folder: Path) -> None:
-        make_toy(folder, seed=seed, n_events=events)
+        make_toy(folder, seed=seed, n_events=events, **sizes)
         _finish(folder, challenge, "toy", made_by, ())
 
-    target = _slot(challenge, "toy", seed, events, made_by)
+    target = _slot(challenge, "toy", seed, events, *sizes.values(), made_by)
     return built_folder(target, build, usable=_usable(challenge, made_by), waiting=waiting)
 
 
