@@ -80,7 +80,7 @@ def split_events(event_ids: NDArray[np.int64]) -> NDArray[np.str_]:
     """Return the part of every event: `train`, `public` or `private`.
 
     The events are put into the order of a hash of their ids. The first quarter (rounded up) is for testing;
-    of that the first 29 % (rounded, but never all) are public. The parts follow from which events
+    of that the first 29 % (rounded) are public. The parts follow from which events
     there are alone, not from their order. A single event is a private test event.
 
     Parameters
@@ -91,7 +91,7 @@ def split_events(event_ids: NDArray[np.int64]) -> NDArray[np.str_]:
     keys = [hashlib.sha256(f"{SPLIT_SEED}:{event_id}".encode()).digest() for event_id in event_ids]
     order = sorted(range(len(keys)), key=keys.__getitem__)
     n_test = math.ceil(TEST_SHARE * len(keys))
-    n_public = min(round(PUBLIC_SHARE * n_test), max(n_test - 1, 0))
+    n_public = round(PUBLIC_SHARE * n_test)
     parts = np.full(len(keys), "train", dtype="U7")
     parts[order[:n_test]] = "private"
     parts[order[:n_public]] = "public"
@@ -133,8 +133,7 @@ class _EventWriter:
 
     def finish(self, detectors: pa.Table) -> None:
         """Write the list of events, and the detector."""
-        order = sorted(self._parts, key=lambda event_id: self._parts[event_id] == "train", reverse=True)
-        events = {"event_id": pa.array(order, pa.int64()), "part": [self._parts[e] for e in order]}
+        events = {"event_id": pa.array(self._parts, pa.int64()), "part": list(self._parts.values())}
         self._writer.add("events", pa.table(events))
         self._writer.add("detectors", detectors)
         counts = {part: list(self._parts.values()).count(part) for part in ("train", "public", "private")}

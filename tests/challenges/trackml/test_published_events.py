@@ -104,11 +104,11 @@ def test_what_was_written_is_loaded_by_its_prefix(tmp_path: Path, typed: bool, c
 
 def test_the_written_format_is_the_published_one(tmp_path: Path) -> None:
     files = pub.write_event(tmp_path, 3, make_event(1)["hits"].head(1), compress=True)
-    again = pub.write_event(tmp_path / "again", 3, make_event(1)["hits"].head(1), compress=True)
     text = gzip.decompress(files[0].read_bytes()).decode()
     assert text.splitlines()[0] == "hit_id,x,y,z,volume_id,layer_id,module_id"
     assert [file.name for file in tmp_path.iterdir() if file.is_file()] == ["event000000003-hits.csv.gz"]
-    assert files[0].read_bytes() == again[0].read_bytes()
+    # Neither the time nor a name of the moment, so that the same event gives the same file.
+    assert files[0].read_bytes()[3:8] == bytes(5)
     same(
         pd.read_csv(io.StringIO(text), dtype=make_event(1)["hits"].dtypes.to_dict()),
         make_event(1)["hits"].head(1),
