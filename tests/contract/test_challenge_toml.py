@@ -27,6 +27,7 @@ output = 1000
 scratch = "3MiB"
 log = 2000
 processes = 8
+cores = 2
 gpu_seconds = 90
 gpu_memory = "6GiB"
 [features]
@@ -37,6 +38,7 @@ columns = { EventId = "int64", Score = "float64", Class = "string" }
 [toy]
 seed = 3
 events = 500
+hits = 4000
 [[source]]
 name = "events"
 kind = "url"
@@ -74,13 +76,14 @@ def test_every_key_arrives_where_it_belongs(write: Callable[..., Path]) -> None:
         scratch_bytes=3 * 1024**2,
         log_bytes=2000,
         processes=8,
+        cores=2,
         gpu_seconds=90,
         gpu_memory_bytes=6 * 1024**3,
     )
     assert config.withheld == ("Weight", "Label")
     assert config.prediction_file is not None
     assert list(config.prediction_file.columns) == ["EventId", "Score", "Class"]
-    assert (config.toy.seed, config.toy.events) == (3, 500)
+    assert (config.toy.seed, config.toy.events, config.toy.hits) == (3, 500, 4000)
     assert config.sources[0].checksums == {"adler32": "e4717bbe"}
     assert config.sources[1].checksums == {}
     assert config.references[0].value == 1.0
@@ -105,6 +108,8 @@ def test_without_the_file_there_are_defaults(tmp_path: Path) -> None:
         ('memory = "2GiB"', 'memory = "2 lots"', "limits.memory"),
         ("output = 1000", "output = -1", "limits.output"),
         ("processes = 8", "processes = 8.5", "limits.processes"),
+        ("cores = 2", "cores = 1.5", "limits.cores"),
+        ("cores = 2", "cores = 0", "limits.cores"),
         ("gpu_seconds = 90", "gpu_seconds = 0", "limits.gpu_seconds"),
         ('gpu_memory = "6GiB"', "gpu_memory = false", "limits.gpu_memory"),
         ('["Weight", "Label"]', '["Weight", 3]', "features.withheld[1]"),
@@ -112,7 +117,10 @@ def test_without_the_file_there_are_defaults(tmp_path: Path) -> None:
         ('id = "EventId"', 'id = "Event"', "prediction_file.columns.Event"),
         ('Score = "float64"', 'Score = "float"', "prediction_file.columns.Score"),
         ("seed = 3", "seed = -3", "toy.seed"),
+        ('id = "EventId"', 'id = "EventId"\nevent = "Class"', "prediction_file.event"),
+        ('id = "EventId"', 'id = "EventId"\nevent = "EventId"', "prediction_file.event"),
         ("events = 500", "events = 0", "toy.events"),
+        ("hits = 4000", "hits = -1", "toy.hits"),
         ('kind = "url"', 'kind = "ftp"', "source[0].kind"),
         ("https://example.org/", "ftp://example.org/", "source[0].location"),
         ('filename = "events.csv.gz"', 'filename = "../events.csv.gz"', "source[0].filename"),
@@ -123,7 +131,7 @@ def test_without_the_file_there_are_defaults(tmp_path: Path) -> None:
         ('part = "private"', 'part = "secret"', "reference[0].part"),
         ("value = 1", 'value = "1"', "reference[0].value"),
         ("confirmed = false", "", "reference[0].confirmed"),
-        ("[toy]\nseed = 3\nevents = 500", "toy = 3", "toy"),
+        ("[toy]\nseed = 3\nevents = 500\nhits = 4000", "toy = 3", "toy"),
         ("[[reference]]", "[reference]", "reference"),
     ],
 )
