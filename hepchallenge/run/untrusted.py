@@ -184,13 +184,11 @@ class _Gunzipped:
                     self._streams += 1
                 if plain := self._unpack(packed, size):
                     return plain
-            # All was taken in, but not all of it may have come out.
-            plain = self._unpack(b"", size) if self._stream else b""
         except zlib.error as error:
             raise InvalidSubmission(f"{self._source.name}: not valid gzip data: {error}") from None
-        if self._stream and not plain:
+        if self._stream:
             raise InvalidSubmission(f"{self._source.name}: the gzip data are truncated")
-        return plain
+        return b""
 
     def _unpack(self, packed: bytes, size: int) -> bytes:
         plain: bytes = self._stream.decompress(packed, size)
