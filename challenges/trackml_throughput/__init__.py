@@ -1,0 +1,1 @@
+"""TrackML against the clock: the same events, scored by accuracy and time."""
