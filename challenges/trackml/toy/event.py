@@ -19,8 +19,6 @@ __all__ = ["NOISE_SHARE", "ToyEvent", "simulate_event"]
 NOISE_SHARE = 0.18
 """Expected share of noise among the hits."""
 
-_HITS_PER_PRIMARY = 10.95
-
 
 class ToyEvent(NamedTuple):
     """One simulated event, with the columns and types of the published files."""
@@ -44,7 +42,7 @@ def simulate_event(
         Not negative.
     n_hits : int, default 100 000
         Expected number of hits, reached by the number of collisions and the rate of noise; at least 100.
-        Small events vary by a factor of about 1.5 either way.
+        The number varies by about a tenth, as that of published events does.
     cells : bool, default True
         Whether to return the cells; the hits are the same without.
     physics : Physics, optional
@@ -65,7 +63,7 @@ def simulate_event(
     if n_hits < 100:
         raise ValueError(f"n_hits must be at least 100, got {n_hits}")
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence((seed, event_id))))
-    primaries = generate_primaries(rng, n_hits * (1 - NOISE_SHARE) / _HITS_PER_PRIMARY)
+    primaries = generate_primaries(rng, n_hits * (1 - NOISE_SHARE))
     everyone, crossings = propagate(rng, primaries, physics or Physics())
     passed = passages(crossings)
     noise = make_noise(rng, n_hits * NOISE_SHARE)

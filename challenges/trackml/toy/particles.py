@@ -41,10 +41,11 @@ BEAM_LENGTH = 5.6
 # Particles per minimum-bias collision: log-normal. The published ids leave gaps for collisions without any.
 _MEDIAN_COUNT, _COUNT_SPREAD, _MAX_COUNT = 37.0, 0.9, 300
 _EMPTY = 0.28
-MEAN_COUNT = 52.0
-"""Mean particles of a minimum-bias collision that has any, with the cut at the maximum."""
+_EVENT_SPREAD = 0.1
 HARD_COUNT = 245.0
 """Mean particles of the top pair's collision."""
+# Hits for each particle of a collision, those of its secondaries included.
+_HITS_OF_HARD, _HITS_OF_SOFT = 11.3, 10.3
 
 # Transverse momenta: dN/dpT ~ pT (1 + (mT - m) / (n T))^-n, with the pion's mass for all.
 _TSALLIS_N, _TSALLIS_T = 6.66, 0.157
@@ -176,24 +177,38 @@ def _v0_decays(rng: np.random.Generator, n: int, hard: bool) -> tuple[Floats, Fl
     )
 
 
-def generate_primaries(rng: np.random.Generator, n_particles: float) -> Particles:
+def _pileup_counts(rng: np.random.Generator, mean: float) -> Ints:
+    """Return the particles of each minimum-bias collision; the sum varies by a tenth about its mean."""
+    total = round(mean * max(1 + _EVENT_SPREAD * rng.standard_normal(), 0.0))
+    # Collisions of less than a particle on average do not come: these are enough.
+    drawn = _COUNT_SPREAD * rng.standard_normal(total + 1)
+    counts = np.clip(np.rint(_MEDIAN_COUNT * np.exp(drawn)), 1, _MAX_COUNT).astype(np.int64)
+    sums = np.cumsum(counts)
+    n = int(np.searchsorted(sums, total))
+    # The last collision gets what is left of the sum.
+    left = total - int(sums[n - 1]) if n else total
+    return np.append(counts[:n], left) if left else counts[:n]
+
+
+def generate_primaries(rng: np.random.Generator, n_hits: float) -> Particles:
     """Return the charged particles of one event that come from its collisions or from decays near them.
 
-    The first collision makes a top pair, the others are minimum bias, as many as are needed for
-    `n_particles` on average.
+    The first collision makes a top pair, the others are minimum bias, as many as are needed.
 
     Parameters
     ----------
     rng : Generator
-    n_particles : float
-        Expected number. Below about 500 the top pair's collision shrinks, so that it stays half of the event.
+    n_hits : float
+        Expected number of hits of the particles and all that they make. Where it is small the top pair's
+        collision shrinks, so that it makes no more than half of the hits.
     """
-    hard_mean = min(HARD_COUNT, 0.5 * n_particles)
-    n_pileup = int(rng.poisson(max(n_particles - hard_mean, 0.0) / MEAN_COUNT))
-    counts = np.exp(np.log(_MEDIAN_COUNT) + _COUNT_SPREAD * rng.standard_normal(n_pileup))
+    hard_mean = min(HARD_COUNT, 0.5 * n_hits / _HITS_OF_HARD)
     # Top pairs vary less than minimum bias.
-    hard_count = hard_mean * np.exp(0.2 * rng.standard_normal() - 0.02)
-    counts = np.concatenate(([hard_count], np.minimum(counts, _MAX_COUNT))).round().astype(np.int64)
+    hard_count = round(hard_mean * np.exp(0.2 * rng.standard_normal() - 0.02))
+    counts = np.concatenate(
+        ([hard_count], _pileup_counts(rng, (n_hits - hard_mean * _HITS_OF_HARD) / _HITS_OF_SOFT))
+    )
+    n_pileup = len(counts) - 1
     gaps = rng.geometric(1 - _EMPTY, n_pileup)
     vertex_ids = np.concatenate(([1], 1 + np.cumsum(gaps)))
     where = np.column_stack(

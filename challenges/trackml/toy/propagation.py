@@ -66,15 +66,10 @@ class _Surface(NamedTuple):
 
 # Radiation lengths of sensitive layers with their supports, by volume.
 _THICKNESS_OF = {
-    7: 0.014,
-    8: 0.014,
-    9: 0.014,
+    **dict.fromkeys((7, 8, 9), 0.014),
     13: 0.020,
     17: 0.022,
-    12: 0.031,
-    14: 0.031,
-    16: 0.031,
-    18: 0.031,
+    **dict.fromkeys((12, 14, 16, 18), 0.031),
 }
 # Dead material where secondaries of published events begin: radius, |z| up to, thickness.
 _DEAD_CYLINDERS = ((19.0, 800.0, 0.005), (200.0, 2800.0, 0.011), (255.0, 2950.0, 0.008))
@@ -88,7 +83,7 @@ _BARREL_SLOPE = np.sinh(3.0)
 _INTERACTIONS = 0.46
 # Energy loss of a fast particle per radiation length of silicon (9.37 cm, 3.88 MeV / cm).
 _LOSS = 0.0364
-_FASTEST_LOSS_SHAPE = 6.0
+_LOSS_SHAPE = 6.0
 
 
 def _surfaces() -> tuple[list[_Surface], list[_Surface]]:
@@ -221,7 +216,7 @@ def _slow_down(rng: np.random.Generator, momentum: Floats, mass: Floats, thickne
     p = np.linalg.norm(momentum, axis=1)
     energy = np.sqrt(p * p + mass * mass)
     beta2 = (p / energy) ** 2
-    fluctuation = rng.gamma(_FASTEST_LOSS_SHAPE, 1 / _FASTEST_LOSS_SHAPE, len(p))
+    fluctuation = rng.gamma(_LOSS_SHAPE, 1 / _LOSS_SHAPE, len(p))
     energy = energy - _LOSS * thickness / beta2 * fluctuation
     after = np.sqrt(np.maximum(energy * energy - mass * mass, 0.0)) * (energy > mass)
     slowed: Floats = momentum * (after / p)[:, None]
