@@ -48,7 +48,7 @@ def scattering_variance(k):
 def rank_within(group, score):
     """Return the rank of each score, best first, among those of its group."""
     order = np.lexsort((-score, group))
-    starts = np.flatnonzero(np.append(True, np.diff(group[order]) != 0)[: len(order)])
+    starts = np.flatnonzero(np.append(True, np.diff(group[order]) != 0))
     sizes = np.diff(np.append(starts, len(order)))
     rank = np.empty(len(order), dtype=int)
     rank[order] = np.arange(len(order)) - np.repeat(starts, sizes)
