@@ -47,6 +47,7 @@ __all__ = [
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
+Weights = NDArray[np.float32] | NDArray[np.float64]
 
 # The relative worth of hits along a track: both ends matter more than the middle.
 _PROFILE = (10.0, 8.0, 6.0, 5.0, 3.0, 3.0, 3.0, 5.0, 6.0)
@@ -322,7 +323,7 @@ def event_score(particle_id: ArrayLike, weight: ArrayLike, track_id: ArrayLike) 
     0.375
     """
     particles = _integers("particle_id", particle_id)
-    weights = np.asarray(weight, dtype=np.float64)
+    weights = _wide(np.asarray(weight))
     tracks = _integers("track_id", track_id, particles.shape)
     if weights.shape != particles.shape:
         raise ValueError(f"weight must have the shape {particles.shape} of particle_id, got {weights.shape}")
@@ -372,7 +373,7 @@ def score_event(truth: pd.DataFrame, submission: pd.DataFrame) -> float:
     if tracks.size and tracks.min() < 0:
         row = int(np.argmin(tracks))
         raise InvalidSubmission(f"hit {submitted[row]}: track_id must not be negative, got {tracks[row]}")
-    weights = truth["weight"].to_numpy().astype(np.float64)
+    weights = _wide(truth["weight"].to_numpy())
     try:
         return _score(particles, weights, _in_order_of(hits, submitted, tracks))
     except ValueError as error:
@@ -507,10 +508,9 @@ class TrackMLAccuracy(EventScore):
         except ValueError as error:
             raise DataError("truth", "weight", "a positive finite sum", str(error)) from None
 
-    def weights(self, truth: Any) -> FloatArray:
+    def weights(self, truth: Any) -> Weights:
         """Return the weights that the hits of an event have in this score."""
-        weights: FloatArray = truth.truth["weight"].to_numpy().astype(np.float64)
-        return weights
+        return _wide(truth.truth["weight"].to_numpy())
 
 
 class TrackMLAccuracyPhase2(TrackMLAccuracy):
@@ -521,7 +521,7 @@ class TrackMLAccuracyPhase2(TrackMLAccuracy):
     computed from the truth and the list of particles by the rules of phase 2 (`hit_weights`).
     """
 
-    def weights(self, truth: Any) -> FloatArray:
+    def weights(self, truth: Any) -> Weights:
         """Return the weights of phase 2 of the hits of an event."""
         published = super().weights(truth)
         secondary = is_secondary(truth.truth["particle_id"].to_numpy())
@@ -574,9 +574,9 @@ class SecondsPerEvent(EventScore):
         return math.nan if seconds is None else math.fsum(seconds) / len(seconds)
 
 
-def _score(particles: IntArray, weights: FloatArray, tracks: IntArray) -> float:
+def _score(particles: IntArray, weights: Weights, tracks: IntArray) -> float:
     """Score of arrays of one length; negative track ids are tracks as well."""
-    total = weights.sum()
+    total = float(weights.sum(dtype=np.float64))
     if not 0 < total < math.inf:
         raise ValueError(f"the weights of the {weights.size} hits sum to {total}")
     track = small_numbers(tracks)
@@ -588,8 +588,7 @@ def _score(particles: IntArray, weights: FloatArray, tracks: IntArray) -> float:
     good = np.zeros(len(size), dtype=np.bool_)
     good[pure] = _have_more_than_half(majority[pure], common[pure], elsewhere)
     own &= good.take(track)
-    # A product costs less here than picking elements.
-    return float((weights * own).sum() / total)
+    return float(weights.sum(dtype=np.float64, where=own)) / total
 
 
 def _find_majorities(
@@ -657,24 +656,25 @@ def _have_more_than_half(particles: IntArray, hits: IntArray, elsewhere: IntArra
 def _in_order_of(hits: IntArray, submitted: IntArray, tracks: IntArray) -> IntArray:
     """Return the track ids in the order of the hits; each missing hit is a track of a negative id."""
     n = len(hits)
-    if n == len(submitted) and bool((hits == submitted).all()) and bool((hits[1:] > hits[:-1]).all()):
+    rising = bool((hits[1:] > hits[:-1]).all())
+    if rising and n == len(submitted) and bool((hits == submitted).all()):
         return tracks
-    ids = np.concatenate((hits, submitted))
-    low, high = (int(ids.min()), int(ids.max())) if len(ids) else (0, 0)
-    # Ids as published count from 1 on, so that a table from id to row is small; other ids are numbered first.
-    codes = ids - low if high - low < 8 * len(ids) + 1024 else group_rows(ids).numbers
-    row_of = np.full(int(codes.max(initial=0)) + 1, -1)
-    row_of[codes[:n]] = np.arange(n)
-    if np.count_nonzero(row_of >= 0) != n:
-        raise DataError("truth", "hit_id", "every hit once", f"hit {_doubled(hits)} twice")
-    rows = row_of[codes[n:]]
+    if rising and n and int(hits[-1]) - int(hits[0]) == n - 1:
+        # Published ids count from 1 on and so are numbers of rows.
+        rows = submitted - hits[0]
+        rows[(submitted < hits[0]) | (submitted > hits[-1])] = -1
+    else:
+        codes = group_rows(np.concatenate((hits, submitted))).numbers
+        row_of = np.full(n + len(submitted), -1)
+        row_of[codes[:n]] = np.arange(n)
+        if np.count_nonzero(row_of >= 0) != n:
+            raise DataError("truth", "hit_id", "every hit once", f"hit {_doubled(hits)} twice")
+        rows = row_of[codes[n:]]
     if rows.size and rows.min() < 0:
         raise InvalidSubmission(f"hit {submitted[int(np.argmin(rows))]} is not a hit of this event")
     ordered = np.arange(-1, -1 - n, -1)
     ordered[rows] = tracks
-    answered = np.zeros(n, dtype=np.bool_)
-    answered[rows] = True
-    if np.count_nonzero(answered) != len(rows):
+    if np.count_nonzero(ordered >= 0) != len(rows):
         raise InvalidSubmission(f"hit {_doubled(submitted)} is submitted twice")
     return ordered
 
@@ -718,6 +718,11 @@ def _sort_within(
 def _renumbered(numbers: IntArray, rng: np.random.Generator) -> IntArray:
     """Return group numbers from 0 on as track ids from 1 on, shuffled."""
     return rng.permutation(int(numbers.max(initial=-1)) + 1)[numbers] + 1
+
+
+def _wide(weights: NDArray[Any]) -> Weights:
+    """Return weights of single or double precision as they are, others in double precision."""
+    return weights if weights.dtype == np.float32 else weights.astype(np.float64, copy=False)
 
 
 def _integers(name: str, values: ArrayLike, shape: tuple[int, ...] | None = None) -> IntArray:

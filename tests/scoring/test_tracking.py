@@ -50,7 +50,7 @@ def tracks_of(*tracks: tuple[int, int, int]) -> np.ndarray:
     ids, used = np.zeros(len(HITS), dtype=np.int64), {}
     for particle, number, track in tracks:
         start = used.get(particle, 0)
-        ids[np.flatnonzero(HITS == particle)[start : start + number]] = track
+        ids[np.flatnonzero(particle == HITS)[start : start + number]] = track
         used[particle] = start + number
     return ids
 
@@ -144,6 +144,13 @@ def test_tracks_of_particles_that_are_not_listed_are_in_the_curve_of_hits_only()
     curves = duplicate_curves(matching)
     assert curves["hits"].total.sum() == 1
     assert curves["pt"].total.sum() == 0
+
+
+def test_noise_has_no_properties_even_if_it_is_listed() -> None:
+    listed = PARTICLES.assign(particle_id=[0, 12, 13, 14, 15])
+    matching = match_event(np.array([0] * 5), np.array([1] * 5), listed)
+    assert matching.particle_id.size == 0
+    assert fake_curves(matching)["pt"].total.sum() == 0
 
 
 def test_reconstructible_particles_are_charged_and_have_hits_enough() -> None:
