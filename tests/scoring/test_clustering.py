@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rampwf.score_types import ClusteringEfficiency as Original
 
@@ -46,6 +46,7 @@ def test_the_starting_kit_has_its_value_on_the_small_test_set() -> None:
     assert len(clustering_efficiencies(*rows.T)) == expected["n_events_test"]
 
 
+@settings(deadline=None)
 @given(hits, st.sampled_from([np.int64, np.float64]))
 def test_score_type_equals_the_one_of_ramp_workflow(rows: np.ndarray, dtype: type) -> None:
     y_true, y_pred = rows[:, :2].astype(dtype), rows[:, [0, 2]].astype(dtype)
@@ -58,12 +59,14 @@ def test_score_type_looks_like_the_one_of_ramp_workflow() -> None:
         assert getattr(ours, name) == getattr(theirs, name)
 
 
+@settings(deadline=None)
 @given(hits, st.randoms(use_true_random=False))
 def test_score_does_not_depend_on_the_order_of_the_hits(rows: np.ndarray, random) -> None:
     order = random.sample(range(len(rows)), len(rows))
     np.testing.assert_allclose(clustering_efficiencies(*rows[order].T), clustering_efficiencies(*rows.T))
 
 
+@settings(deadline=None)
 @given(hits)
 def test_score_is_from_zero_to_one_and_one_for_the_truth(rows: np.ndarray) -> None:
     values = clustering_efficiencies(*rows.T)
@@ -71,6 +74,7 @@ def test_score_is_from_zero_to_one_and_one_for_the_truth(rows: np.ndarray) -> No
     assert clustering_efficiency(rows[:, 0], rows[:, 1], rows[:, 1] + 1) == pytest.approx(1)
 
 
+@settings(deadline=None)
 @given(hits)
 def test_events_do_not_know_of_each_other(rows: np.ndarray) -> None:
     alone = [clustering_efficiency(*rows[rows[:, 0] == event].T) for event in np.unique(rows[:, 0])]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hepchallenge.scoring.tracking import (
@@ -21,6 +21,7 @@ from hepchallenge.scoring.tracking import (
     sum_curves,
     track_quality,
 )
+from hepchallenge.scoring.trackml import event_score
 
 # Six hits of each of four particles, two of a fifth, and three of noise; the fourth is neutral.
 PARTICLES = pd.DataFrame(
@@ -163,6 +164,7 @@ def test_of_equally_frequent_particles_the_smallest_id_is_the_majority() -> None
     assert (tracks.particle_id.tolist(), tracks.n_common.tolist()) == ([2], [2])
 
 
+@settings(deadline=None)
 @given(answers)
 def test_rates_of_particles_and_tracks_fit_together(tracks: np.ndarray) -> None:
     matching = match_event(HITS, tracks, PARTICLES)
@@ -177,6 +179,7 @@ def test_rates_of_particles_and_tracks_fit_together(tracks: np.ndarray) -> None:
     assert set(matching.particle_id[matching.found]) <= set(matching.table.particle_id[double])
 
 
+@settings(deadline=None)
 @given(answers, st.randoms(use_true_random=False))
 def test_rates_do_not_depend_on_the_order_of_rows_or_the_names_of_tracks(tracks: np.ndarray, random) -> None:
     order = random.sample(range(len(HITS)), len(HITS))
@@ -185,10 +188,9 @@ def test_rates_do_not_depend_on_the_order_of_rows_or_the_names_of_tracks(tracks:
     assert rates(names[tracks][order], HITS[order]) == rates(tracks)
 
 
+@settings(deadline=None)
 @given(answers)
 def test_found_particles_are_those_of_the_event_score(tracks: np.ndarray) -> None:
-    from hepchallenge.scoring.trackml import event_score
-
     matching = match_event(HITS, tracks, PARTICLES)
     for particle, found in zip(matching.particle_id, matching.found, strict=True):
         assert (event_score(HITS, particle == HITS, tracks) > 0) == found
@@ -224,6 +226,7 @@ def test_error_bars_of_nothing_and_everything_end_at_zero_and_one() -> None:
     assert np.isnan(found.value[2])
 
 
+@settings(deadline=None)
 @given(st.integers(1, 200).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
 def test_error_bars_hold_the_value_and_mirror_passing_and_failing(case: tuple[int, int]) -> None:
     passed, total = case

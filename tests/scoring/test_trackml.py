@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hepchallenge.exceptions import DataError, InvalidSubmission
@@ -265,11 +265,13 @@ def test_a_particle_listed_twice_is_refused() -> None:
         hit_weights(**(arguments | doubled))
 
 
+@settings(deadline=None)
 @given(events)
 def test_score_equals_walking_through_the_tracks(event: Event) -> None:
     assert event_score(*event) == pytest.approx(score_by_walking(*event), rel=1e-12)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 1000), st.floats(0, 1))
 def test_score_of_many_hits_equals_walking_through_the_tracks(seed: int, probability: float) -> None:
     rng = np.random.default_rng(seed)
@@ -281,6 +283,7 @@ def test_score_of_many_hits_equals_walking_through_the_tracks(seed: int, probabi
     )
 
 
+@settings(deadline=None)
 @given(events, st.randoms(use_true_random=False))
 def test_score_does_not_depend_on_the_order_of_rows_or_the_names_of_tracks(event: Event, random) -> None:
     order = list(range(len(event[0])))
@@ -290,6 +293,7 @@ def test_score_does_not_depend_on_the_order_of_rows_or_the_names_of_tracks(event
     assert event_score(particles, weights, names[tracks]) == pytest.approx(event_score(*event), rel=1e-12)
 
 
+@settings(deadline=None)
 @given(events)
 def test_score_is_from_zero_to_one_and_one_for_the_truth(event: Event) -> None:
     particles, weights, _ = event
@@ -297,6 +301,7 @@ def test_score_is_from_zero_to_one_and_one_for_the_truth(event: Event) -> None:
     assert event_score(particles, weights, particles) == pytest.approx(1, rel=1e-12)
 
 
+@settings(deadline=None)
 @given(events)
 def test_score_is_exact_when_hashes_collide(event: Event) -> None:
     expected = event_score(*event)
@@ -386,6 +391,7 @@ def test_a_submission_of_no_hits_scores_zero() -> None:
     assert score_event(*frames([1, 2, 3], [], [])) == 0.0
 
 
+@settings(deadline=None)
 @given(events, st.booleans(), st.randoms(use_true_random=False))
 def test_frames_in_any_order_score_as_aligned_arrays_do(event: Event, sparse: bool, random) -> None:
     particles, weights, tracks = event
@@ -396,6 +402,7 @@ def test_frames_in_any_order_score_as_aligned_arrays_do(event: Event, sparse: bo
     assert score_event(truth, shuffled) == pytest.approx(event_score(*event), rel=1e-12)
 
 
+@settings(deadline=None)
 @given(st.floats(0.5, 1), st.floats(0.5, 1), st.floats(1e-3, 600), st.floats(1e-3, 600))
 def test_throughput_score_never_falls_with_accuracy_nor_rises_with_time(
     a: float, b: float, s: float, t: float
