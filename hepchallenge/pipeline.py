@@ -439,7 +439,7 @@ class _Judge:
                 expected.event,
                 expected.id,
                 event_ids,
-                lambda number: get_hit_ids(events.test[number]),
+                lambda number: get_hit_ids(events.test, number),
                 Path(folder),
             )
             for number, array in enumerate(arrays):

@@ -104,8 +104,8 @@ def get_test_parts(path="."):
     return ["public" if i % 3 == 0 else "private" for i in range(len(Side(path, "test", "x")))]
 
 
-def get_hit_ids(event):
-    return np.arange(1, len(event) + 1)
+def get_hit_ids(X, index):
+    return np.arange(1, len(X[index]) + 1)
 
 
 def get_cv(X, y):

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hepchallenge.challenges.trackml.data import open_events, prepare_data, test_parts
-from hepchallenge.challenges.trackml.events import Event, Events, Truths
+from hepchallenge.challenges.trackml.events import Events, Truths
 from hepchallenge.data import open_prepared
 
 __all__ = ["EventReader", "get_cv", "get_hit_ids"]
@@ -30,9 +30,9 @@ def get_cv(X: Any, y: Any) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     return [(events[: len(events) - n_valid], events[len(events) - n_valid :])]
 
 
-def get_hit_ids(event: Event) -> NDArray[np.int64]:
+def get_hit_ids(X: Events, index: int) -> NDArray[np.int64]:
     """Return the ids of an event's hits, by which rows of a prediction file name them."""
-    return event.hits["hit_id"].to_numpy().astype(np.int64)
+    return X.hit_ids(index)
 
 
 class EventReader:

@@ -1,8 +1,8 @@
 """TrackML, throughput phase: connect the hits of an event to tracks, fast.
 
-Events, truth and trackers are those of the challenge `trackml`. Only hits of primary particles have weight, and
-the score joins the mean accuracy with the mean wall-clock time per event, which is read outside the tracker's
-process while an event is being processed.
+Events, truth and trackers are those of the challenge `trackml`. Only hits of primary particles have weight,
+and the score joins the mean accuracy with the mean wall-clock time per event, which is read outside the
+tracker's process while an event is being processed.
 """
 
 from __future__ import annotations

@@ -48,7 +48,8 @@ def _limits(challenge: Challenge) -> Table:
     table = _grid()
     for phase in ("fit", "predict"):
         wall, cpu = getattr(limits, f"{phase}_wall"), getattr(limits, f"{phase}_cpu")
-        table.add_row(phase, f"{wall:g} s wall clock, {cpu:g} s CPU (whole process tree)")
+        each = "each event: " if phase == "predict" and challenge.problem.has_events else ""
+        table.add_row(phase, f"{each}{wall:g} s wall clock, {cpu:g} s CPU (whole process tree)")
     table.add_row("memory", _size(limits.memory_bytes))
     table.add_row("output", _size(limits.output_bytes))
     table.add_row("scratch", f"{_size(limits.scratch_bytes)} in /tmp")

@@ -277,7 +277,7 @@ def load_problem(folder: Path) -> Problem:
         get_test_data=names.function("get_test_data", "as get_test_data(path='.')", path="."),
         get_test_parts=names.optional("get_test_parts", "as get_test_parts(path='.')", path="."),
         get_test_ids=names.optional("get_test_ids", "as get_test_ids(path='.')", path="."),
-        get_hit_ids=names.optional("get_hit_ids", "as get_hit_ids(event)", "event"),
+        get_hit_ids=names.optional("get_hit_ids", "as get_hit_ids(X, index)", "X", 0),
         predictions_from_columns=names.optional("predictions_from_columns", "with one mapping", {}),
         make_toy_data=names.optional(
             "make_toy_data",

@@ -19,7 +19,7 @@ id = "hit_id"
 event = "event_id"
 columns = { event_id = "int64", hit_id = "int64", track_id = "int64" }
 """
-FUNCTIONS = "\ndef get_hit_ids(event): pass\ndef get_test_ids(path='.'): pass\n"
+FUNCTIONS = "\ndef get_hit_ids(X, index): pass\ndef get_test_ids(path='.'): pass\n"
 
 
 class Some(list[int]):
@@ -45,7 +45,7 @@ def test_prediction_files_of_events_need_an_event_column_and_hit_ids(write: Call
         (("", ""), FILE, FUNCTIONS, "prediction_file.event"),
         (WORKFLOW, FILE.replace('event = "event_id"', ""), FUNCTIONS, "prediction_file.event"),
         (WORKFLOW, FILE, "\ndef get_test_ids(path='.'): pass\n", "get_hit_ids"),
-        (WORKFLOW, FILE, "\ndef get_hit_ids(event): pass\n", "get_test_ids"),
+        (WORKFLOW, FILE, "\ndef get_hit_ids(X, index): pass\n", "get_test_ids"),
         (WORKFLOW, FILE.replace('track_id = "int64"', 'track_id = "string"'), FUNCTIONS, None),
     ],
 )
