@@ -306,6 +306,13 @@ def test_counts_are_near_those_of_published_events() -> None:
         )
 
 
+def test_steep_tracks_leave_no_hits_in_the_barrel(known: pd.DataFrame) -> None:
+    """In the published events neither do tracks of |eta| > 3."""
+    steep = np.abs(np.arcsinh(known["tpz"] / np.hypot(known["tpx"], known["tpy"]))) > 3
+    assert steep.sum() > 100
+    assert not known["volume_id"][steep].isin(BARREL).any()
+
+
 def test_neighbouring_modules_overlap_at_the_published_rate(known: pd.DataFrame) -> None:
     part = REAL / "event000000001"
     if not part.is_dir():
