@@ -6,6 +6,7 @@ import numpy as np
 from helix import (
     PT_TIMES_CURVATURE,
     Helix,
+    circle_of,
     distances,
     field_at,
     keep_curved,
@@ -19,14 +20,16 @@ from helix import (
     to_disk,
     turned_round,
 )
-from hitgrid import find_near, slice_of
-from numba import njit
+from hitgrid import TURN, find_near, slice_of
+from kernel import kernel
 
 LONGEST = 28  # hits on a track; more are not looked for
+MOST_OVERLAPS = 4  # hits of a track on one layer: modules overlap at edges and corners
 NEAREST = 4  # layers ahead that are tried before a track is given up
 WIDEST = 30.0  # mm: half of the largest window
 BEAM_SIGMAS = 3.5  # how far from the beam's centre tracks are looked for
 PIPE_SCATTERING = 0.03  # mm GeV
+SURE = 40.0  # evidence that leaves no doubt about a candidate
 FORGET = 20.0  # on the way back a helix starts with variances larger by this
 
 
@@ -37,7 +40,7 @@ class Cuts(NamedTuple):
     beam_radius: float  # mm: how well the tracks are known to come from the beam line
     beam_length: float  # mm along the beam line: the spread of where they come from
     chi2_hit: float  # the largest chi-square of a hit
-    chi2_overlap: float  # the same for a second hit on one layer, where two modules overlap
+    chi2_overlap: float  # the same for further hits on one layer, where modules overlap
     hole_cost: float  # how much a layer without a hit speaks against a track
     holes: int  # how many of them a track may have
     window: float  # half of the window searched, in standard deviations
@@ -45,17 +48,18 @@ class Cuts(NamedTuple):
     evidence: float  # the least a candidate must have
 
 
-@njit(nogil=True)
+@kernel
 def crossings(h, layers, layer, path, ahead):
     """Fill `ahead` with the next layers that the helix crosses, nearest first, `path` with the arc lengths to them."""
     n = 0
     half_turn = np.pi / abs(h.curvature)
+    circle = circle_of(h, field_at(layers.field, h.z))
     for k in range(layers.next_layers.shape[1]):
         new = layers.next_layers[layer, k]
         if new < 0:
             break
         position = layers.position[new]
-        s = to_disk(h, position) if layers.is_disk[new] else to_cylinder(h, position, field_at(layers.field, h.z))
+        s = to_disk(h, position) if layers.is_disk[new] else to_cylinder(circle, position)
         if s <= 0.0 or s > half_turn:
             continue
         if layers.is_disk[new]:
@@ -76,7 +80,7 @@ def crossings(h, layers, layer, path, ahead):
     return n
 
 
-@njit(nogil=True)
+@kernel
 def search(h, hits, layers, used, layer, cuts, found):
     """Fill `found` with the free hits near the point where the helix crosses a layer; return their number."""
     across2, z2 = spread_of_hit(layers, layer, h)
@@ -99,16 +103,25 @@ def search(h, hits, layers, used, layer, cuts, found):
     )
 
 
-@njit(nogil=True)
-def best_hit(h, hits, layers, layer, found, n_found, not_module, mine):
+@kernel
+def shares_module(hit, others, hits):
+    """Return whether a hit lies on the same module of its layer as one of the others."""
+    for i in others:
+        if hits.module[hit] == hits.module[i]:
+            return True
+    return False
+
+
+@kernel
+def best_hit(h, hits, layers, layer, found, n_found, taken, mine):
     """Return which of the hits found costs least and what it costs; -1 and infinity if there is none.
 
-    A hit that is `mine` and on no excluded module comes before all others.
+    A hit on a module of one of the hits `taken` does not come into question; one that is `mine` comes first.
     """
     best, least, kept = -1, np.inf, False
     across2, z2 = spread_of_hit(layers, layer, h)
     for i in found[:n_found]:
-        if hits.module[i] == not_module:
+        if shares_module(i, taken, hits):
             continue
         _, left, up = distances(h, hits.x[i], hits.y[i], hits.z[i], layers.field)
         chi2 = left * left / (h.dd + across2) + up * up / (h.zz + z2)
@@ -117,7 +130,7 @@ def best_hit(h, hits, layers, layer, found, n_found, not_module, mine):
     return best, least
 
 
-@njit(nogil=True)
+@kernel
 def evidence(h, hits, layers, layer, chi2):
     """Return how much a hit with this chi-square speaks for the helix: twice the logarithm of a likelihood ratio.
 
@@ -134,14 +147,14 @@ def evidence(h, hits, layers, layer, chi2):
     return -chi2 - np.log((2 * np.pi * density) ** 2 * (h.dd + across2) * (h.zz + z2))
 
 
-@njit(nogil=True)
+@kernel
 def take(h, hits, layers, layer, hit):
     """Return the helix corrected by a hit, and what the hit costs."""
     across2, z2 = spread_of_hit(layers, layer, h)
     return learn(h, hits.x[hit], hits.y[hit], hits.z[hit], across2, z2, layers.field)
 
 
-@njit(nogil=True)
+@kernel
 def follow(h, layer, hits, layers, used, mine, cuts, outwards, track, n, found):
     """Follow a helix from a layer on; append hits to `track`; return the helix at its end, the layer, n and the gain.
 
@@ -149,14 +162,14 @@ def follow(h, layer, hits, layers, used, mine, cuts, outwards, track, n, found):
     """
     gain, holes, earned = 0.0, 0, 0.0
     path, ahead = np.empty(NEAREST), np.empty(NEAREST, np.int64)
-    while n < LONGEST - 1:
+    while n < LONGEST:
         n_ahead = crossings(h, layers, layer, path, ahead)
         hit, missed = -1, 0
         for k in range(n_ahead):
             new = ahead[k]
             at = move(h, path[k], layers.field)
             n_found = search(at, hits, layers, used, new, cuts, found)
-            hit, chi2 = best_hit(at, hits, layers, new, found, n_found, -1, mine)
+            hit, chi2 = best_hit(at, hits, layers, new, found, n_found, track[n:n], mine)
             if hit >= 0 and chi2 < cuts.chi2_hit:
                 earned = evidence(at, hits, layers, new, chi2)
                 if earned > 0.0 or mine[hit]:
@@ -175,18 +188,21 @@ def follow(h, layer, hits, layers, used, mine, cuts, outwards, track, n, found):
         gain += earned
         track[n] = hit
         n += 1
-        second, chi2 = best_hit(h, hits, layers, new, found, n_found, hits.module[hit], mine)
-        if second >= 0 and chi2 < cuts.chi2_overlap:
+        first = n - 1
+        while n < LONGEST and n - first < MOST_OVERLAPS:
+            more, chi2 = best_hit(h, hits, layers, new, found, n_found, track[first:n], mine)
+            if chi2 > cuts.chi2_overlap:
+                break
             gain += evidence(h, hits, layers, new, chi2)
-            h, chi2 = take(h, hits, layers, new, second)
-            track[n] = second
+            h, chi2 = take(h, hits, layers, new, more)
+            track[n] = more
             n += 1
         h = scatter(h, layers, new, outwards)
         layer = new
     return h, layer, n, gain
 
 
-@njit(nogil=True)
+@kernel
 def partners(i, second, hits, layers, used, cuts, found):
     """Fill `found` with the hits of the layer `second` that a track from the beam through hit i may have."""
     radius, z = np.hypot(hits.x[i], hits.y[i]), hits.z[i]
@@ -211,7 +227,7 @@ def partners(i, second, hits, layers, used, cuts, found):
     return find_near(hits, layers, used, second, hits.azimuth[i], width, low, high, found)
 
 
-@njit(nogil=True)
+@kernel
 def start_pair(i, j, hits, layers, cuts):
     """Return the helix behind hit j that comes from the beam line through hits i and j, and their chi-square.
 
@@ -238,26 +254,30 @@ def start_pair(i, j, hits, layers, cuts):
     return scatter(h, layers, hits.layer[j], True), chi2_first + chi2_second
 
 
-@njit(nogil=True)
+@kernel
 def find_candidates(pairs, share, shares, hits, layers, used, cuts, tracks, lengths, gains, ends):
-    """Follow all pairs of free hits whose first hit belongs to one share of its layer; return the number kept.
+    """Follow all pairs of free hits whose first hit lies in one of `shares` sectors; return the number kept.
 
-    Row k of `tracks` is filled with the hits of candidate k, `lengths` with their number, `gains` with its gain and
+    A hit on a candidate beyond doubt starts no other. Row k of `tracks` is filled with the hits of candidate k, `lengths` with their number, `gains` with its gain and
     `ends` with the helix at its last hit. When they are full, the search ends.
     """
     found, third = np.empty(256, np.int64), np.empty(256, np.int64)
     mine = np.zeros(len(hits.x), np.bool_)
+    sure = np.zeros(len(hits.x), np.bool_)
     n = 0
     for p in range(len(pairs)):
         first, second = pairs[p, 0], pairs[p, 1]
-        begin, end = hits.start[hits.first_cell[first]], hits.start[hits.first_cell[first + 1]]
-        for i in range(begin + (end - begin) * share // shares, begin + (end - begin) * (share + 1) // shares):
-            if used[i]:
+        for i in range(hits.start[hits.first_cell[first]], hits.start[hits.first_cell[first + 1]]):
+            if used[i] or sure[i] or int(hits.azimuth[i] / TURN * shares) != share:
                 continue
             n_found = partners(i, second, hits, layers, used, cuts, found)
             for j in found[:n_found]:
                 if n == len(tracks):
                     return n
+                if sure[j]:
+                    continue
+                if sure[i]:
+                    break
                 h, chi2 = start_pair(i, j, hits, layers, cuts)
                 if chi2 > cuts.chi2_hit:
                     continue
@@ -269,17 +289,19 @@ def find_candidates(pairs, share, shares, hits, layers, used, cuts, tracks, leng
                     gains[n] = gain - chi2
                     for k in range(len(h)):
                         ends[n, k] = h[k]
+                    for k in track[:length]:
+                        sure[k] |= gains[n] > SURE
                     n += 1
     return n
 
 
-@njit(nogil=True)
+@kernel
 def restored(e):
     """Return the helix of a row of `ends`."""
     return Helix(e[0], e[1], e[2], e[3], e[4], e[5], e[6], e[7], e[8], e[9], e[10], e[11], e[12], e[13], e[14])
 
 
-@njit(nogil=True)
+@kernel
 def choose(order, tracks, lengths, ends, hits, layers_inwards, used, cuts, labels, next_label):
     """Give hits to candidates, the best first: each is followed back inwards among the hits that are still free.
 

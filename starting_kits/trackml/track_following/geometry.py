@@ -1,5 +1,6 @@
 """The layers of the detector, and which of them a particle meets one after another: learnt from the modules."""
 
+from collections import Counter
 from typing import NamedTuple
 
 import numpy as np
@@ -9,7 +10,6 @@ RADIATION_LENGTH_SILICON = 93.7  # mm
 MATERIAL_PER_SENSOR = 4.0
 # Straight rays from the beam line show in which order layers are met.
 RAY_SLOPES = np.sinh(np.linspace(-4.5, 4.5, 601))  # z per radius: the sinh of the pseudorapidity
-RAY_ORIGINS = np.linspace(-150.0, 150.0, 7)  # mm along the beam
 MAX_NEXT = 12
 
 
@@ -65,10 +65,10 @@ def layer_key(frame):
     return frame["volume_id"].to_numpy(np.int64) * 1000 + frame["layer_id"].to_numpy(np.int64)
 
 
-def trace_rays(layers):
-    """Return for every straight ray from the beam line the numbers of the layers it meets, in order."""
+def trace_rays(layers, origins):
+    """Return for every straight ray from the origins (z on the beam line) the numbers of the layers it meets, in order."""
     met = []
-    for origin in RAY_ORIGINS:
+    for origin in origins:
         for slope in RAY_SLOPES:
             with np.errstate(divide="ignore"):
                 distance = np.where(layers.is_disk, (layers.position - origin) / slope, layers.position)
@@ -93,6 +93,6 @@ def neighbours(layers, rays, reach):
 
 
 def seed_pairs(rays, pairs_of_ranks):
-    """Return the pairs of layers, shape (n, 2), that rays meet as their (i-th, j-th), for each (i, j) given."""
-    pairs = {(ray[i], ray[j]) for i, j in pairs_of_ranks for ray in rays if len(ray) > j}
-    return np.array(sorted(pairs), dtype=np.int64).reshape(-1, 2)
+    """Return the pairs of layers, shape (n, 2), that rays meet as their (i-th, j-th), for each (i, j) given, frequent ones first."""
+    pairs = Counter((ray[i], ray[j]) for i, j in pairs_of_ranks for ray in rays if len(ray) > j)
+    return np.array([pair for pair, _ in pairs.most_common()], dtype=np.int64).reshape(-1, 2)

@@ -15,7 +15,7 @@ the relative field (see field.py) of its middle.
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+from kernel import kernel
 
 NOMINAL_FIELD = 2.0  # tesla, at the centre of the detector
 PT_TIMES_CURVATURE = 0.3e-3 * NOMINAL_FIELD  # GeV / mm: transverse momentum = this / curvature there
@@ -50,7 +50,7 @@ class Helix(NamedTuple):
     ss: float
 
 
-@njit(nogil=True)
+@kernel
 def start_helix(x, y, z, phi, curvature, slope, sigma_distance, sigma_z):
     """Return a helix at a point, sure of nothing but (within the sigmas given) the point itself."""
     kk = (1e-3 + abs(curvature)) ** 2
@@ -59,7 +59,7 @@ def start_helix(x, y, z, phi, curvature, slope, sigma_distance, sigma_z):
     )
 
 
-@njit(nogil=True)
+@kernel
 def keep_curved(curvature):
     """Return the curvature, or the smallest one of its sign if there is practically none."""
     if abs(curvature) > STRAIGHTEST:
@@ -67,7 +67,7 @@ def keep_curved(curvature):
     return STRAIGHTEST if curvature >= 0 else -STRAIGHTEST
 
 
-@njit(nogil=True)
+@kernel
 def field_at(field, z, part=0):
     """Return the effective (part 0) or radial (part 1) relative field at z, interpolated between its knots."""
     place = min(abs(z) / FIELD_STEP, field.shape[1] - 1.001)
@@ -75,14 +75,14 @@ def field_at(field, z, part=0):
     return field[part, knot] + (place - knot) * (field[part, knot + 1] - field[part, knot])
 
 
-@njit(nogil=True)
+@kernel
 def step_in_circle(curvature, s):
     """Return half of the angle and the chord of an arc of length s."""
     half = 0.5 * curvature * s
     return half, s * (1 - half * half / 6) if abs(half) < 1e-3 else 2 * np.sin(half) / curvature
 
 
-@njit(nogil=True)
+@kernel
 def move(h, s, field):
     """Return the helix an arc length s further on (back, if s is negative)."""
     relative = field_at(field, h.z + 0.5 * s * h.slope)
@@ -118,25 +118,37 @@ def move(h, s, field):
     )
 
 
-@njit(nogil=True)
-def to_cylinder(h, radius, relative):
-    """Return the arc length to where the circle in a relative field next crosses a radius, or -1 if it never does."""
-    curvature = keep_curved(h.curvature * relative)
-    rho = 1.0 / abs(curvature)
-    cx, cy = h.x - np.sin(h.phi) / curvature, h.y + np.cos(h.phi) / curvature
-    distance = np.hypot(cx, cy)
-    cosine = (distance**2 + rho**2 - radius**2) / (2 * distance * rho + 1e-30)
+@kernel
+def circle_of(h, relative):
+    """Return, in a relative field: signed radius, distance of the centre from the beam, angle at the centre.
+
+    The angle is the one from the beam line to the point where the helix is.
+    """
+    rho = 1 / keep_curved(h.curvature * relative)
+    cx, cy = h.x - np.sin(h.phi) * rho, h.y + np.cos(h.phi) * rho
+    now = np.arctan2(cy * h.x - cx * h.y, cx * cx + cy * cy - cx * h.x - cy * h.y)
+    return rho, np.hypot(cx, cy), now
+
+
+@kernel
+def to_cylinder(circle, radius):
+    """Return the arc length to where a circle, as `circle_of` gives it, next crosses a radius, or -1 if never."""
+    rho, distance, now = circle
+    cosine = (distance**2 + rho**2 - radius**2) / (2 * distance * abs(rho) + 1e-30)
     if abs(cosine) > 1.0:
         return -1.0
     half_angle = np.arccos(cosine)
-    sign = 1.0 if curvature > 0 else -1.0
-    now = np.arctan2(h.y - cy, h.x - cx) - np.arctan2(-cy, -cx)
-    first = (sign * (half_angle - now)) % (2 * np.pi)
-    second = (sign * (-half_angle - now)) % (2 * np.pi)
-    return rho * min(first, second)
+    sign = 1.0 if rho > 0 else -1.0
+    first = sign * (half_angle - now)
+    second = sign * (-half_angle - now)
+    if first < 0:
+        first += 2 * np.pi
+    if second < 0:
+        second += 2 * np.pi
+    return abs(rho) * min(first % (2 * np.pi), second % (2 * np.pi))
 
 
-@njit(nogil=True)
+@kernel
 def to_disk(h, z):
     """Return the arc length to where the helix crosses a plane of fixed z, or -1 if it flies the other way."""
     if h.slope == 0.0:
@@ -145,7 +157,7 @@ def to_disk(h, z):
     return s if s > 0 else -1.0
 
 
-@njit(nogil=True)
+@kernel
 def spread_of_hit(layers, layer, h):
     """Return the variances of a hit across the direction of flight and in z, as the helix h sees them."""
     radius = np.hypot(h.x, h.y)
@@ -158,7 +170,7 @@ def spread_of_hit(layers, layer, h):
     return u2 * cosine2, v2 + h.slope**2 * u2 * (1 - cosine2)
 
 
-@njit(nogil=True)
+@kernel
 def distances(h, x, y, z, field):
     """Return how far a point lies along the flight, across it (left is positive) and in z from the helix."""
     cosine, sine = np.cos(h.phi), np.sin(h.phi)
@@ -168,7 +180,7 @@ def distances(h, x, y, z, field):
     return ahead, left - 0.5 * curvature * (ahead * ahead + left * left), z - h.z - h.slope * ahead
 
 
-@njit(nogil=True)
+@kernel
 def learn(h, x, y, z, across2, z2, field):
     """Return the helix moved to a hit and corrected by it, and the chi-square that the hit costs (2 numbers fitted)."""
     ahead, _, _ = distances(h, x, y, z, field)
@@ -198,7 +210,7 @@ def learn(h, x, y, z, across2, z2, field):
     ), chi2
 
 
-@njit(nogil=True)
+@kernel
 def scatter(h, layers, layer, outwards):
     """Return the helix behind a layer: less sure of its direction, and with the energy that the layer takes."""
     squared = 1 + h.slope**2
@@ -233,7 +245,7 @@ def scatter(h, layers, layer, outwards):
     )
 
 
-@njit(nogil=True)
+@kernel
 def turned_round(h, inflate):
     """Return the helix flying back where it came from, with its certainty divided by `inflate`."""
     return Helix(

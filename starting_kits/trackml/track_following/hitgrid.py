@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 from geometry import layer_key
-from numba import njit
+from kernel import kernel
 
 TURN = 2 * np.pi
 HITS_PER_CELL = 1.5
@@ -25,7 +25,8 @@ class Hits(NamedTuple):
     start: np.ndarray
     first_cell: np.ndarray  # of a layer
     sectors: np.ndarray  # number of cells around the beam, of a layer
-    density: np.ndarray  # hits per mm^2, shape (layers, SLICES)
+    density: np.ndarray  # free hits per mm^2, shape (layers, SLICES)
+    area: np.ndarray  # mm^2, of the slices
 
 
 def sort_hits(hits, keys, layers):
@@ -47,20 +48,31 @@ def sort_hits(hits, keys, layers):
     start = np.searchsorted(place[order], np.arange(first_cell[-1] + 1))
     module = hits["module_id"].to_numpy(np.int64)[row]
     columns = [values[order] for values in (x, y, z, azimuth, along, layer, module, row)]
+    area = cell_areas(layers)
+    return Hits(*columns, start, first_cell, sectors, np.empty((len(keys), SLICES)), area)
+
+
+def cell_areas(layers):
+    """Return the areas [mm^2] of the slices of all layers, shape (layers, SLICES)."""
     edges = np.linspace(layers.low, layers.high, SLICES + 1)
-    ring = np.where(layers.is_disk, np.pi * np.diff(edges**2, axis=0), TURN * layers.position * np.diff(edges, axis=0))
-    slices = np.add.outer(np.arange(SLICES), np.zeros_like(sectors)) * sectors + first_cell[:-1]
-    density = (start[slices + sectors] - start[slices] + 1) / ring
-    return Hits(*columns, start, first_cell, sectors, density.T.copy())
+    barrel = TURN * layers.position * np.diff(edges, axis=0)
+    return np.where(layers.is_disk, np.pi * np.diff(edges**2, axis=0), barrel).T.copy()
 
 
-@njit(nogil=True)
+def count_free(hits, used):
+    """Write the density of the hits that are not used into `hits.density`."""
+    before = np.concatenate([[0], np.cumsum(~used)])[hits.start]
+    first = hits.first_cell[:-1, None] + np.arange(SLICES) * hits.sectors[:, None]
+    hits.density[:] = (before[first + hits.sectors[:, None]] - before[first] + 1) / hits.area
+
+
+@kernel
 def slice_of(along, low, high):
     """Return the number of the slice of a layer in which `along` lies, the outermost ones if outside."""
     return min(max(int((along - low) / (high - low) * SLICES), 0), SLICES - 1)
 
 
-@njit(nogil=True)
+@kernel
 def sort_key(layer, azimuth, along, low, high, sectors, first_cell, place):
     """Fill `place` with the cell of every hit plus, as a fraction, where in the cell's azimuth it lies."""
     for i in range(len(layer)):
@@ -69,7 +81,7 @@ def sort_key(layer, azimuth, along, low, high, sectors, first_cell, place):
         place[i] = first_cell[j] + slice_of(along[i], low[j], high[j]) * sectors[j] + min(sector, sectors[j] - 1e-6)
 
 
-@njit(nogil=True)
+@kernel
 def find_near(hits, layers, used, layer, azimuth, half_width, along_low, along_high, found):
     """Fill `found` with the free hits of a layer within a window, and return how many there are.
 

@@ -13,19 +13,21 @@ from following import LONGEST, Cuts, choose, find_candidates
 from conditions import measure_beam, measure_field
 from geometry import neighbours, read_layers, seed_pairs, trace_rays
 from helix import Helix
-from hitgrid import sort_hits
+from hitgrid import count_free, sort_hits
 
 TRAINING_EVENTS = 3  # that measure field and beam
+RAY_ORIGINS = np.linspace(-150.0, 150.0, 7)  # mm: decays are met where rays from far off the centre are
 REACH = 3  # how many layers ahead the next hit of a track may be
 SHARES = 16  # a pass is cut into as many pieces of work, whatever the number of threads
 CAPACITY = 20_000  # candidates of a piece
 
 CLOSE = dict(chi2_hit=16.0, chi2_overlap=12.0, hole_cost=7.0, window=4.0)
 PASSES = (
-    (((0, 1),), Cuts(pt_min=0.3, beam_radius=0.05, beam_length=1.0, holes=2, shortest=5, evidence=35.0, **CLOSE)),
-    (((0, 1), (0, 2), (1, 2)), Cuts(pt_min=0.12, beam_radius=0.1, beam_length=1.0, holes=2, shortest=4, evidence=20.0, **CLOSE)),
-    (((0, 1), (1, 2), (2, 3)), Cuts(pt_min=0.15, beam_radius=2.0, beam_length=1.2, holes=2, shortest=4, evidence=20.0, **CLOSE)),
-    (((2, 3), (3, 4)), Cuts(pt_min=0.2, beam_radius=8.0, beam_length=1.5, holes=2, shortest=4, evidence=20.0, **CLOSE)),
+    (((0, 1),), Cuts(pt_min=0.3, beam_radius=0.05, beam_length=0.0, holes=2, shortest=5, evidence=35.0, **CLOSE)),
+    (((0, 1), (0, 2), (1, 2)), Cuts(pt_min=0.12, beam_radius=0.1, beam_length=0.0, holes=2, shortest=4, evidence=20.0, **CLOSE)),
+    (((0, 1), (1, 2), (2, 3)), Cuts(pt_min=0.15, beam_radius=2.0, beam_length=3.0, holes=2, shortest=4, evidence=20.0, **CLOSE)),
+    (((0, 1), (1, 2), (2, 3)), Cuts(pt_min=0.15, beam_radius=6.0, beam_length=20.0, holes=2, shortest=4, evidence=20.0, **CLOSE)),
+    (((3, 4), (4, 5), (5, 6)), Cuts(pt_min=0.15, beam_radius=15.0, beam_length=40.0, holes=2, shortest=4, evidence=20.0, **CLOSE)),
 )
 
 
@@ -45,11 +47,12 @@ class Tracker:
 
     def _learn_geometry(self, detectors):
         self.keys, layers = read_layers(detectors)
-        rays = trace_rays(layers)
+        rays = trace_rays(layers, RAY_ORIGINS)
         layers = layers._replace(field=self.field)
         self.outwards = neighbours(layers, rays, REACH)
         self.inwards = neighbours(layers, [ray[::-1] for ray in rays], REACH)
-        self.pairs = [seed_pairs(rays, ranks) for ranks, _ in PASSES]
+        from_beam = trace_rays(layers, self.beam * np.linspace(-2, 2, 7))
+        self.pairs = [seed_pairs(from_beam, ranks) for ranks, _ in PASSES]
         self.detectors = detectors
 
     def predict_event(self, hits, cells, detectors):
@@ -62,7 +65,8 @@ class Tracker:
         next_label = 1
         with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
             for pairs, (_, cuts) in zip(self.pairs, PASSES, strict=True):
-                cuts = cuts._replace(beam_length=cuts.beam_length * self.beam)
+                cuts = cuts._replace(beam_length=np.hypot(cuts.beam_length, self.beam))
+                count_free(grid, used)
                 found = pool.map(lambda share, p=pairs, c=cuts: self._candidates(p, share, grid, used, c), range(SHARES))
                 tracks, lengths, gains, ends = (np.concatenate(parts) for parts in zip(*found, strict=True))
                 order = np.argsort(-gains, kind="stable")
