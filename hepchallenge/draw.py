@@ -1,0 +1,304 @@
+"""Pictures of what is recorded: drawn from stored predictions, never by running a submission again."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hepchallenge.exceptions import ContractError, HepChallengeError, UnknownName, UsageError
+from hepchallenge.pipeline import Progress, Silent
+from hepchallenge.records import BoardEntry, FoldOutcome, StoredArray, Verdict
+from hepchallenge.text import clean
+
+if TYPE_CHECKING:
+    from hepchallenge.contract import Challenge
+    from hepchallenge.stage.stage import Staged
+    from hepchallenge.store import Store
+
+__all__ = ["DRAWN_PARTS", "draw", "results_folder"]
+
+DRAWN_PARTS = ("valid", "test")
+"""Parts that can be drawn: `valid`, whose truth participants have, or `test`, whose truth is hidden."""
+
+_FOLD = 0
+"""Of several folds the first one is drawn."""
+
+_PICTURES = (".png", ".svg")
+_NOT_IN_NAMES = re.compile(r"[^\w.+-]+")
+
+
+def results_folder(root: Path, challenge: str, name: str, digest: str, part: str) -> Path:
+    """Return where a submission's pictures lie: `<root>/<challenge>/<name>-<first 8 of the digest>/<part>`.
+
+    Of a name only letters, digits and `.+-_` are kept, so that it can neither lead elsewhere nor hide.
+    """
+
+    def safe(text: str) -> str:
+        # At most 50 characters, hence 200 bytes, with the digest still within what file systems take.
+        return _NOT_IN_NAMES.sub("_", clean(text, 50)).strip("._") or "_"
+
+    return root / safe(challenge) / f"{safe(name)}-{digest[:8]}" / part
+
+
+@dataclass(frozen=True)
+class _Material:
+    """What one picture is made of: one item a row or event of the part that is drawn."""
+
+    truth: Any
+    predictions: Any
+    inputs: Any
+
+
+class _Chosen(Sequence[Any]):
+    """Some items of a sequence, read when asked for; `shared` and `event_ids` as the whole has them."""
+
+    def __init__(self, whole: Any, rows: Sequence[int]) -> None:
+        self._whole = whole
+        self._rows = list(rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return _Chosen(self._whole, self._rows[index])
+        return self._whole[self._rows[index]]
+
+    @property
+    def shared(self) -> Any:
+        """What all events have in common."""
+        return self._whole.shared
+
+    @property
+    def event_ids(self) -> list[int]:
+        """Ids of the chosen events; their numbers where they have none."""
+        ids = getattr(self._whole, "event_ids", None)
+        return self._rows if ids is None else [int(ids[row]) for row in self._rows]
+
+
+class _Stored(Sequence[Any]):
+    """Stored predictions of some events, each read and checked when asked for."""
+
+    def __init__(self, store: Store, arrays: Sequence[StoredArray]) -> None:
+        self._store = store
+        self._arrays = arrays
+
+    def __len__(self) -> int:
+        return len(self._arrays)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return _Stored(self._store, self._arrays[index])
+        return self._store.load_array(self._arrays[index])
+
+
+def _rows_of(values: Any, rows: Any) -> Any:
+    """Return some rows of arrays and frames; of any other sequence a view that reads them one by one."""
+    import numpy as np
+
+    if hasattr(values, "iloc"):
+        return values.iloc[rows]
+    if isinstance(values, np.ndarray):
+        return values[rows]
+    return _Chosen(values, [int(row) for row in rows])
+
+
+class _NothingToDraw(UsageError):
+    """Why one submission has no picture."""
+
+
+def _material(store: Store, staged: Staged, entry: BoardEntry, part: str) -> _Material:
+    if entry.scoring.verdict is not Verdict.SCORED:
+        raise _NothingToDraw(f"its verdict is {entry.scoring.verdict.value}")
+    outcome = next((o for o in entry.folds if o.fold == _FOLD), None)
+    if part == "valid" and entry.submission.kind == "predictions":
+        raise _NothingToDraw("a prediction file has no predictions on valid; see --part test")
+    if part == "test" and staged.truth.y_test is None:
+        raise _NothingToDraw("the truth of the test rows is not known here")
+    if outcome is None:
+        raise _NothingToDraw(f"fold {_FOLD} is not recorded")
+    of = _material_of_rows if staged.events is None else _material_of_events
+    return of(store, staged, outcome, part)
+
+
+def _material_of_rows(store: Store, staged: Staged, outcome: FoldOutcome, part: str) -> _Material:
+    from hepchallenge.bundle import load_bundle
+
+    which = "train" if part == "valid" else "test"
+    inputs = staged.train_inputs if part == "valid" else staged.test_inputs
+    if which not in outcome.predictions or inputs is None:
+        raise _NothingToDraw(f"it has no predictions on {part}")
+    predictions = store.load_array(outcome.predictions[which])
+    truth = staged.truth
+    if part == "test":
+        return _Material(truth.y_test, predictions, load_bundle(inputs))
+    rows = truth.folds[_FOLD][1]
+    return _Material(_rows_of(truth.y_train, rows), predictions[rows], _rows_of(load_bundle(inputs), rows))
+
+
+def _material_of_events(store: Store, staged: Staged, outcome: FoldOutcome, part: str) -> _Material:
+    assert staged.events is not None
+    truth = staged.truth
+    if part == "valid":
+        rows = [int(row) for row in truth.folds[_FOLD][1]]
+        truths, inputs = truth.y_train, staged.events.train
+    else:
+        rows = list(range(len(truth.y_test)))
+        truths, inputs = truth.y_test, staged.events.test
+    if not rows or any(f"{part}/{row}" not in outcome.predictions for row in rows):
+        raise _NothingToDraw(f"it has no predictions on {part}")
+    arrays = [outcome.predictions[f"{part}/{row}"] for row in rows]
+    return _Material(_Chosen(truths, rows), _Stored(store, arrays), _Chosen(inputs, rows))
+
+
+def _wanted(entries: Sequence[BoardEntry], names: Sequence[str]) -> list[BoardEntry]:
+    """Return the entries to draw: of a submission the latest run, of a name the latest submission."""
+    last = {(entry.submission.name, entry.submission.digest): entry for entry in entries}
+    if not names:
+        return list(last.values())
+    chosen = []
+    for name in names:
+        found = [entry for entry in last.values() if name in (entry.submission.name, entry.submission.digest)]
+        if not found and Path(name).exists():
+            from hepchallenge.stage.submission import submission_name
+
+            known_as = submission_name(Path(name))
+            found = [entry for entry in last.values() if entry.submission.name == known_as]
+        if not found:
+            raise UnknownName("submission", name, {entry.submission.name for entry in last.values()})
+        if found[-1] not in chosen:
+            chosen.append(found[-1])
+    return chosen
+
+
+def _with_pictures() -> Iterator[str]:
+    """Yield the built-in challenges that draw."""
+    from hepchallenge.contract import list_challenges, load_challenge
+
+    for folder in list_challenges():
+        if load_challenge(folder.folder).problem.draw_results is not None:
+            yield folder.name
+
+
+def _label(entry: BoardEntry, part: str, staged: Staged) -> str:
+    # The name goes last but one, since what is too long is cut at its end.
+    words = [clean(entry.submission.name, 50)]
+    if entry.submission.kind == "code" and len(staged.truth.folds) > 1:
+        words.append(f"fold {_FOLD}")
+    words.append(part)
+    if staged.data.kind == "toy":
+        words.append("toy data (simulated)")
+    return ", ".join(words)
+
+
+def _draw_into(folder: Path, draw_into: Callable[[Path], None]) -> list[Path]:
+    """Let pictures be made aside, then put each in its place; pictures drawn there before are removed."""
+    from hepchallenge.data.files import told_when_full
+
+    with told_when_full(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".draw-", dir=folder.parent) as temporary:
+            draw_into(Path(temporary))
+            made = sorted(p.name for p in Path(temporary).iterdir() if p.suffix in _PICTURES)
+            for name in made:
+                os.replace(Path(temporary, name), folder / name)
+        for old in folder.iterdir():
+            if old.suffix in _PICTURES and old.name not in made:
+                old.unlink()
+    return [folder / name for name in made]
+
+
+def _call(challenge: Challenge, folder: Path, material: _Material, label: str) -> None:
+    assert challenge.problem.draw_results is not None
+    try:
+        challenge.problem.draw_results(folder, material.truth, material.predictions, material.inputs, label)
+    except HepChallengeError:
+        raise
+    except Exception as error:
+        found = f"{type(error).__name__}: {error}"
+        raise ContractError(challenge.problem.file, "draw_results", "pictures", found) from error
+
+
+def draw(
+    challenge: str | os.PathLike[str],
+    submissions: Sequence[str] = (),
+    *,
+    part: str = "valid",
+    data: str | os.PathLike[str] | None = None,
+    workspace: str | os.PathLike[str] | None = None,
+    export: str | os.PathLike[str] | None = None,
+    progress: Progress | None = None,
+) -> list[Path]:
+    """Draw pictures of scored submissions from their stored predictions.
+
+    Parameters
+    ----------
+    challenge, data, workspace, progress
+        As for `score`.
+    submissions
+        Names, digests or folders; none means all that are scored on these data. A name stands for its latest
+        submission.
+    part
+        `valid` or `test`. Pictures of `test` show hidden truth.
+    export
+        Folder for the pictures instead of `results` in the workspace.
+
+    Returns
+    -------
+    list of Path
+        The pictures, submission by submission, under `<challenge>/<name>-<digest>/<part>/`. Of several folds
+        the first is drawn. Pictures that were there before are replaced.
+
+    Raises
+    ------
+    UsageError
+        If the challenge draws nothing, nothing is recorded, or matplotlib is missing.
+    ContractError
+        If the challenge's `draw_results` fails.
+    """
+    from hepchallenge.contract import load_challenge
+    from hepchallenge.pictures import require_plots
+    from hepchallenge.pipeline import _data_for
+    from hepchallenge.stage.stage import stage
+    from hepchallenge.store import open_workspace
+
+    if part not in DRAWN_PARTS:
+        raise UsageError(f"part: expected {' or '.join(DRAWN_PARTS)}, found {part!r}")
+    heard = progress or Silent()
+    loaded = load_challenge(challenge)
+    if loaded.problem.draw_results is None:
+        raise UsageError(f"{loaded.name} has no pictures; challenges that do: {', '.join(_with_pictures())}")
+    require_plots()
+    made: list[Path] = []
+    reasons: list[str] = []
+    with open_workspace(workspace, must_exist=True) as store:
+        path, info = _data_for(loaded, data)
+        inputs = store.workspace / "inputs"
+        staged = {False: stage(loaded, path, info, inputs)}
+        entries = store.entries(loaded.name, data_digest=staged[False].data.digest)
+        if not entries:
+            raise UsageError(f"{loaded.name} has nothing recorded on data {staged[False].data.digest[:12]}")
+        root = store.workspace / "results" if export is None else Path(export)
+        for entry in _wanted(entries, submissions):
+            quick = entry.run_key.quick
+            if quick not in staged:
+                # A quick run may have read fewer rows.
+                staged[quick] = stage(loaded, path, info, inputs, quick=quick)
+            try:
+                material = _material(store, staged[quick], entry, part)
+            except _NothingToDraw as error:
+                reasons.append(f"{clean(entry.submission.name)}: nothing drawn: {error}")
+                heard.say(reasons[-1])
+                continue
+            name, digest = entry.submission.name, entry.submission.digest
+            folder = results_folder(root, loaded.name, name, digest, part)
+            label = _label(entry, part, staged[quick])
+            made += _draw_into(folder, lambda aside, m=material, x=label: _call(loaded, aside, m, x))  # type: ignore[misc]
+    if not made:
+        raise UsageError("; ".join(reasons) or f"{loaded.name}: its draw_results made no picture")
+    return made
