@@ -17,11 +17,13 @@ from numpy.typing import NDArray
 from sklearn.model_selection import ShuffleSplit
 
 from hepchallenge.challenges.tracking2d.data import FEATURES, LABELS, NAME, make_toy_data, prepare_data
+from hepchallenge.challenges.tracking2d.pictures import draw_results
 from hepchallenge.data import open_prepared, read_table
 from hepchallenge.scoring.clustering import ClusteringEfficiency
 
 __all__ = [
     "Predictions",
+    "draw_results",
     "get_cv",
     "get_test_data",
     "get_train_data",

@@ -7,15 +7,18 @@ weights of the accuracy phase as published with the data.
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from hepchallenge.challenges.trackml.access import EventReader, get_cv, get_hit_ids
 from hepchallenge.challenges.trackml.data import prepare_data
+from hepchallenge.challenges.trackml.pictures import draw_results as draw_tracks
 from hepchallenge.challenges.trackml.workflow import TrackerWorkflow, TrackPredictions
 from hepchallenge.scoring.trackml import TrackMLAccuracy
 
 __all__ = [
     "Predictions",
+    "draw_results",
     "get_cv",
     "get_hit_ids",
     "get_test_data",
@@ -33,6 +36,7 @@ problem_title = "TrackML particle tracking, accuracy phase"
 Predictions = TrackPredictions
 workflow = TrackerWorkflow()
 score_types = [TrackMLAccuracy(name="accuracy", precision=4)]
+draw_results = partial(draw_tracks, challenge="trackml", accuracy=score_types[0])
 
 
 def make_toy_data(

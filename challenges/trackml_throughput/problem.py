@@ -7,15 +7,18 @@ tracker's process while an event is being processed.
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from hepchallenge.challenges.trackml.access import EventReader, get_cv
 from hepchallenge.challenges.trackml.data import prepare_data
+from hepchallenge.challenges.trackml.pictures import draw_results as draw_tracks
 from hepchallenge.challenges.trackml.workflow import TrackerWorkflow, TrackPredictions
 from hepchallenge.scoring.trackml import SecondsPerEvent, TrackMLAccuracyPhase2, TrackMLThroughput
 
 __all__ = [
     "Predictions",
+    "draw_results",
     "get_cv",
     "get_test_data",
     "get_test_parts",
@@ -35,6 +38,7 @@ score_types = [
     TrackMLAccuracyPhase2(name="accuracy", precision=4),
     SecondsPerEvent(name="seconds", precision=3),
 ]
+draw_results = partial(draw_tracks, challenge="trackml_throughput", accuracy=score_types[1])
 
 
 def make_toy_data(
