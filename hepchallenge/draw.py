@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -196,14 +196,14 @@ def _label(entry: BoardEntry, part: str, staged: Staged) -> str:
     return ", ".join(words)
 
 
-def _draw_into(folder: Path, draw_into: Callable[[Path], None]) -> list[Path]:
+def _draw_into(folder: Path, challenge: Challenge, material: _Material, label: str) -> list[Path]:
     """Let pictures be made aside, then put each in its place; pictures drawn there before are removed."""
     from hepchallenge.data.files import told_when_full
 
     with told_when_full(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".draw-", dir=folder.parent) as temporary:
-            draw_into(Path(temporary))
+            _call(challenge, Path(temporary), material, label)
             made = sorted(p.name for p in Path(temporary).iterdir() if p.suffix in _PICTURES)
             for name in made:
                 os.replace(Path(temporary, name), folder / name)
@@ -214,6 +214,7 @@ def _draw_into(folder: Path, draw_into: Callable[[Path], None]) -> list[Path]:
 
 
 def _call(challenge: Challenge, folder: Path, material: _Material, label: str) -> None:
+    """Call the challenge's own function; what it raises becomes an error that names it."""
     assert challenge.problem.draw_results is not None
     try:
         challenge.problem.draw_results(folder, material.truth, material.predictions, material.inputs, label)
@@ -298,7 +299,7 @@ def draw(
             name, digest = entry.submission.name, entry.submission.digest
             folder = results_folder(root, loaded.name, name, digest, part)
             label = _label(entry, part, staged[quick])
-            made += _draw_into(folder, lambda aside, m=material, x=label: _call(loaded, aside, m, x))  # type: ignore[misc]
+            made += _draw_into(folder, loaded, material, label)
     if not made:
         raise UsageError("; ".join(reasons) or f"{loaded.name}: its draw_results made no picture")
     return made

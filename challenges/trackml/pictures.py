@@ -309,11 +309,11 @@ def draw_curves(
         axes.set_xlabel(text)
     for name, counts in quality.items():
         axes = figure.add_subplot(next(cells))
+        # Limits first: without any track there is nothing from which a logarithmic axis could find its own.
+        axes.set(ylim=(0.5, 3.0 * max(int(counts.max(initial=0)), 1)), yscale="log")
         mplhep.histplot(counts, _BINS, ax=axes, histtype="fill", color=style.COLOURS[3], alpha=0.6)
         mplhep.histplot(counts, _BINS, ax=axes, histtype="step", color=style.COLOURS[0], yerr=False)
-        axes.set_yscale("log")
-        axes.set(xlim=(0, 1), ylim=(0.5, 3.0 * max(int(counts.max(initial=0)), 1)))
-        axes.set(xlabel=f"{name} of tracks", ylabel="tracks")
+        axes.set(xlim=(0, 1), xlabel=f"{name} of tracks", ylabel="tracks")
     _explain_rates(figure, overall)
     style.write(figure, 0.05, 0.95, title, fontsize=13, fontweight="bold")
     style.write(figure, 0.985, 0.95, label, ha="right", fontsize=12)

@@ -68,6 +68,7 @@ def test_a_missing_name_is_named(write: Write, name: str) -> None:
         ("def get_test_parts(): pass", "get_test_parts", "get_test_parts()"),
         ("get_test_ids = [1, 2]", "get_test_ids", "list [1, 2]"),
         ("def make_toy_data(target): pass", "make_toy_data", "make_toy_data(target)"),
+        ("def draw_results(folder): pass", "draw_results", "draw_results(folder)"),
         ("gates = 1", "gates", "int 1"),
         ("def predictions_from_columns(c): pass", "prediction_file", "none although problem.py has"),
     ],
