@@ -302,7 +302,10 @@ class _Judge:
         with self._turns.run() if self._turns else contextlib.nullcontext():
             result = self.runner.run_fold(job)
         log = result.log or read_live_log(live_log)
-        stored |= {part: self.store.save_array(array) for part, array in result.predictions.items()}
+        predictions = result.predictions
+        if self.staged.stream is not None and predictions:
+            predictions = self.staged.stream.split(predictions["stream"])
+        stored |= {part: self.store.save_array(array) for part, array in predictions.items()}
         outcome = FoldOutcome(
             fold=fold,
             verdict=result.verdict,
@@ -318,7 +321,7 @@ class _Judge:
             event_seconds=result.event_seconds,
             log=self.store.save_log(log) if log else "",
         )
-        arrays = result.predictions if job.events is None else _StoredPredictions(self.store, stored)
+        arrays = predictions if job.events is None else _StoredPredictions(self.store, stored)
         return outcome, arrays
 
     def _job(self, work: _Work, fold: int, stored: dict[str, StoredArray]) -> FoldJob:
@@ -332,16 +335,18 @@ class _Judge:
         truth = self.staged.truth
         train_is, valid_is = truth.folds[fold]
         events = self._event_job(work, fold, stored)
+        stream = self.staged.stream
         return FoldJob(
             fold=fold,
             submission=work.taken.folder,
             train_inputs=self.staged.train_inputs,
-            test_inputs=self.staged.test_inputs,
+            test_inputs=stream.inputs if stream else self.staged.test_inputs,
             labels=mask_labels(truth.y_train, train_is) if events is None else None,
             train_is=train_is,
             valid_is=valid_is,
             n_train=truth.n_train,
             n_test=truth.n_test,
+            n_stream=stream.n_rows if stream else None,
             seed=work.run.key.seed,
             predictions_class=self.challenge.problem.Predictions,
             hidden=(self.staged.path, self.store.workspace, cache_root()),
@@ -384,7 +389,7 @@ class _Judge:
                     stored = self._read_events(work, ids)
                 arrays = _StoredPredictions(self.store, stored)
             else:
-                arrays = {"test": self._read_rows(work, ids, n_test)}
+                arrays = self._read_rows(work, ids)
                 stored = {part: self.store.save_array(array) for part, array in arrays.items()}
         except InvalidSubmission as error:
             verdict, message = Verdict.INVALID_SUBMISSION, safe_text(str(error))
@@ -398,8 +403,8 @@ class _Judge:
         )
         return outcome, arrays
 
-    def _read_rows(self, work: _Work, ids: np.ndarray, n_test: int) -> np.ndarray:
-        """Return the predictions of a file for the test rows."""
+    def _read_rows(self, work: _Work, test_ids: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the predictions of a file for the test rows, and for those of gates."""
         import numpy as np
 
         from hepchallenge.run.intake import check_prediction
@@ -410,9 +415,13 @@ class _Judge:
         problem, expected = self.challenge.problem, self.challenge.config.prediction_file
         assert expected is not None
         assert problem.predictions_from_columns is not None
+        samples = {"test": test_ids, **self.staged.gate_ids}
+        ids = np.concatenate(list(samples.values()))
         columns = read_prediction_file(work.taken.prediction_file, expected.columns, expected.id, ids)
         prediction = np.asarray(problem.predictions_from_columns(columns))
-        return check_prediction(prediction, "test", n_test, problem.Predictions)
+        checked = check_prediction(prediction, "test", len(ids), problem.Predictions)
+        ends = np.cumsum([len(sample) for sample in samples.values()])
+        return dict(zip(samples, np.split(checked, ends[:-1]), strict=True))
 
     def _read_events(self, work: _Work, event_ids: np.ndarray) -> dict[str, StoredArray]:
         """Store the predictions of a file for the test events, one event at a time."""
@@ -475,7 +484,7 @@ class _Judge:
             where = f"fold {failed.fold}: " if work.record.kind == "code" else ""
             return Scoring(verdict=failed.verdict, message=f"{where}{failed.message}", scorer_version=version)
         predictions = [self._predictions(work, fold) for fold in sorted(work.outcomes)]
-        if len(work.fold_scores) < len(predictions):
+        if self.staged.truth.gates or len(work.fold_scores) < len(predictions):
             seconds = [outcome.event_seconds for _, outcome in sorted(work.outcomes.items())]
             with self._turns.score() if self._turns else contextlib.nullcontext():
                 return self.scorer.score_run(predictions, work.record.kind, seconds)
@@ -708,7 +717,15 @@ def score(
             loaded = load_challenge(folder.folder)
         works = _take_in_all(loaded, sources, store)
         path, info = _data_for(loaded, data)
-        staged = stage(loaded, path, info, store.workspace / "inputs", quick=quick, data_label=data_label)
+        staged = stage(
+            loaded,
+            path,
+            info,
+            store.workspace / "inputs",
+            secret=store.secret(),
+            quick=quick,
+            data_label=data_label,
+        )
         if staged.data.kind == "toy":
             heard.say(f"{loaded.name}: toy data (simulated); for real ones see: hepchallenge data --help")
         judge = _Judge(loaded, staged, store, runner, new_scorer(loaded, staged.truth), heard)

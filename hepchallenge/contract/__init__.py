@@ -23,6 +23,7 @@ from hepchallenge.contract.events import (
     check_event_folds,
     check_events,
 )
+from hepchallenge.contract.gates import Gate
 from hepchallenge.contract.problem import Problem, load_problem
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "ChallengeFolder",
     "EventInputs",
     "EventTruths",
+    "Gate",
     "PredictionFile",
     "Problem",
     "Reference",

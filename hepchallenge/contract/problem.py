@@ -13,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from hepchallenge.contract.gates import Gate, check_gates
 from hepchallenge.exceptions import ContractError, HepChallengeError
 
 __all__ = ["PROBLEM_NAME", "Problem", "load_problem"]
@@ -45,7 +46,7 @@ class Problem:
     make_toy_data: Callable[..., None] | None = None
     prepare_data: Callable[..., None] | None = None
     draw_results: Callable[..., None] | None = None
-    gates: tuple[Any, ...] = ()
+    gates: tuple[Gate, ...] = ()
 
     @property
     def metric_names(self) -> tuple[str, ...]:
@@ -262,9 +263,6 @@ def load_problem(folder: Path) -> Problem:
         raise ContractError(
             file, "Predictions.combine", "a class method that combines folds", _kind(predictions)
         )
-    gates = getattr(names.module, "gates", ())
-    if not isinstance(gates, list | tuple):
-        raise ContractError(file, "gates", "a list of gates", _kind(gates))
     return Problem(
         file=file,
         module=names.module,
@@ -296,5 +294,5 @@ def load_problem(folder: Path) -> Problem:
             "inputs",
             "label",
         ),
-        gates=tuple(gates),
+        gates=check_gates(file, getattr(names.module, "gates", ())),
     )

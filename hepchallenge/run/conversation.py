@@ -199,7 +199,9 @@ class _OnRows(_Conversation):
         job = self.job
         deadline = time.monotonic() + self.limits.predict_wall
         parts = [("train", job.n_train)]
-        if job.test_inputs is not None:
+        if job.n_stream is not None:
+            parts = [("stream", job.n_stream)]
+        elif job.test_inputs is not None:
             parts.append(("test", -1 if job.n_test is None else job.n_test))
         for part, n_rows in parts:
             with contextlib.suppress(OSError):

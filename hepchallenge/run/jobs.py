@@ -51,6 +51,8 @@ class FoldJob:
     labels: Any = None
     n_train: int = 0
     n_test: int | None = None
+    n_stream: int | None = None
+    """Rows of the one shuffled stream that takes the place of all parts; then `test_inputs` holds it."""
     events: EventJob | None = None
     predictions_class: Any = None
     hidden: tuple[Path, ...] = ()

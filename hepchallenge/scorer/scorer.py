@@ -13,18 +13,23 @@ import importlib.metadata
 import math
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from rampwf.prediction_types.multiclass import _multiclass_init
 
 from hepchallenge._version import __version__
-from hepchallenge.contract import Challenge
+from hepchallenge.contract import Challenge, Gate
 from hepchallenge.exceptions import InvalidSubmission, OrganiserError
 from hepchallenge.records import Scores, Scoring, Verdict
 from hepchallenge.stage.stage import Truth
 
 __all__ = ["Scorer", "new_scorer"]
+
+
+def _say_failure(name: str, found: Mapping[str, Any]) -> str:
+    return f"gate {name}: {found['statistic']:.6g}, must be below {found['threshold']:g}"
 
 
 def new_scorer(challenge: Challenge, truth: Truth) -> Scorer:
@@ -50,6 +55,7 @@ class Scorer:
     def __init__(self, challenge: Challenge, truth: Truth) -> None:
         self._predictions = challenge.problem.Predictions
         self._score_types = challenge.problem.score_types
+        self._gates = challenge.problem.gates
         self._truth = truth
         self._whole: dict[str, Any] = {}
         self.version = self._version_of(challenge)
@@ -216,6 +222,43 @@ class Scorer:
             self._bag("test", self._whole_truth("test"), test, scores)
         return scores
 
+    def check_gates(self, predictions: Sequence[Mapping[str, np.ndarray]]) -> dict[str, dict[str, Any]]:
+        """Return what each gate found, fold by fold; one fold that fails is enough to fail.
+
+        The value told as `statistic` is that of the fold that came nearest to failing, or failed most.
+
+        Raises
+        ------
+        InvalidSubmission
+            If a statistic cannot be computed or is not finite.
+        """
+        gates: dict[str, dict[str, Any]] = {}
+        for gate in self._gates:
+            truth = self._truth.gates[gate.name]
+            found = [self._check(gate, arrays[gate.name], truth) for arrays in predictions]
+            worst = max(found, key=lambda one: (not one.passed, one.statistic))
+            gates[gate.name] = {
+                "statistic": float(worst.statistic),
+                "threshold": float(worst.threshold),
+                "passed": all(bool(one.passed) for one in found),
+                "folds": [float(one.statistic) for one in found],
+            }
+        return gates
+
+    @staticmethod
+    def _check(gate: Gate, prediction: np.ndarray, truth: Any) -> Any:
+        try:
+            found = gate.check(prediction, copy.deepcopy(truth))
+        except InvalidSubmission:
+            raise
+        except Exception as error:
+            # The text of this error may hold labels; only its kind is shown.
+            what = f"gate {gate.name} cannot be checked: {type(error).__name__}"
+            raise InvalidSubmission(what) from error
+        if not math.isfinite(found.statistic):
+            raise InvalidSubmission(f"gate {gate.name} finds {found.statistic}, not a finite number")
+        return found
+
     def finish(self, fold_scores: Sequence[Scores], bagged: Scores) -> Scoring:
         """Return the scoring of a run from the scores of its folds and of their combination."""
         scores: Scores = {}
@@ -245,13 +288,22 @@ class Scorer:
         is_code = kind == "code"
         times = seconds or [{}] * len(predictions)
         try:
+            gates = self.check_gates(predictions)
+            if failed := [name for name, found in gates.items() if not found["passed"]]:
+                return Scoring(
+                    verdict=Verdict.GATE_FAILED,
+                    message="; ".join(_say_failure(name, gates[name]) for name in failed),
+                    gates=gates,
+                    scorer_version=self.version,
+                )
             folds = [
                 self.score_fold(number if is_code else None, arrays, times[number])
                 for number, arrays in enumerate(predictions)
             ]
             if not any(folds):
                 raise InvalidSubmission("there is nothing to score: the test labels are not known here")
-            return self.finish(folds, self.score_bags(predictions, with_valid=is_code))
+            scoring = self.finish(folds, self.score_bags(predictions, with_valid=is_code))
+            return replace(scoring, gates=gates)
         except InvalidSubmission as error:
             return Scoring(
                 verdict=Verdict.INVALID_SUBMISSION, message=str(error), scorer_version=self.version

@@ -11,7 +11,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, chdir, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from hepchallenge.bundle import write_bundle
 from hepchallenge.contract import (
     Challenge,
     EventInputs,
+    Gate,
     check_event_folds,
     check_events,
     check_folds,
@@ -30,6 +31,7 @@ from hepchallenge.contract import (
 from hepchallenge.exceptions import ContractError, HepChallengeError, OrganiserError
 from hepchallenge.records import DataInfo
 from hepchallenge.stage.labels import MASKABLE, is_maskable
+from hepchallenge.stage.stream import Stream, make_stream
 
 __all__ = ["Staged", "Truth", "ramp_test_mode", "stage"]
 
@@ -47,6 +49,8 @@ class Truth:
     y_test: Any
     folds: tuple[tuple[np.ndarray, np.ndarray], ...]
     parts: dict[str, np.ndarray]
+    gates: dict[str, Any] = field(default_factory=dict)
+    """Truth of the gates' samples, by name."""
 
     @property
     def n_train(self) -> int:
@@ -72,7 +76,8 @@ class Staged:
     """A challenge's data, made ready: public inputs on disk, truth in memory.
 
     Where a challenge has events, both stay where they are and are read event by event: `events` holds the
-    inputs, and `test_ids` are the ids of the test events.
+    inputs, and `test_ids` are the ids of the test events. Where it has gates, `stream` holds all rows to
+    predict, and a submission is not given `test_inputs`.
     """
 
     data: DataInfo
@@ -82,6 +87,9 @@ class Staged:
     truth: Truth
     test_ids: np.ndarray | None
     events: StagedEvents | None = None
+    stream: Stream | None = None
+    gate_ids: dict[str, np.ndarray] = field(default_factory=dict)
+    """Ids of the gates' rows, where a challenge takes prediction files."""
 
 
 def _files_digest(folder: Path) -> str | None:
@@ -182,6 +190,7 @@ def stage(
     data: DataInfo | None,
     inputs_folder: Path,
     *,
+    secret: bytes | None = None,
     quick: bool = False,
     data_label: str | None = None,
 ) -> Staged:
@@ -197,6 +206,9 @@ def stage(
         Kind and digest if they are known (prepared data); else both are found from the files at `path`.
     inputs_folder
         Where bundles go; equal inputs are written once.
+    secret
+        What no submission can know; it decides the order of the rows where a challenge has gates. Without it
+        nothing can be run: there is no stream then.
     quick
         Only the first fold, with `RAMP_TEST_MODE=1` set while data are read, as `ramp-test --quick-test`.
     data_label
@@ -242,6 +254,8 @@ def stage(
                     f"{n_test} whole numbers, one per test row",
                     f"shape {test_ids.shape} of dtype {test_ids.dtype}",
                 )
+        gates = {gate.name: _gate_data(challenge, gate, str(path)) for gate in problem.gates}
+        gate_ids = _gate_ids(challenge, gates, test_ids, str(path))
     if quick:
         folds = folds[:1]
     events = train_inputs = test_inputs = None
@@ -259,8 +273,60 @@ def stage(
         if data_label is not None:
             digest = hashlib.sha256(f"{digest}\0{data_label}".encode()).hexdigest()
         data = DataInfo(kind="kit", digest=digest)
-    truth = Truth(y_train, y_test, tuple(folds), parts if y_test is not None else {})
-    return Staged(data, path, train_inputs, test_inputs, truth, test_ids, events)
+    stream = None
+    if gates and secret is not None:
+        samples = {"train": x_train, "test": x_test, **{name: inputs for name, (inputs, _) in gates.items()}}
+        stream = make_stream(challenge, samples, secret, data.digest, inputs_folder)
+    truths = {name: truth for name, (_, truth) in gates.items()}
+    truth = Truth(y_train, y_test, tuple(folds), parts if y_test is not None else {}, truths)
+    return Staged(data, path, train_inputs, test_inputs, truth, test_ids, events, stream, gate_ids)
+
+
+def _gate_data(challenge: Challenge, gate: Gate, path: str) -> tuple[Any, Any]:
+    """Return inputs and truth of a gate's sample."""
+    where = f"gates: {gate.name}"
+    file = challenge.problem.file
+    if challenge.problem.has_events:
+        raise ContractError(file, where, "a challenge with rows", "one with events, which has no gates")
+    try:
+        pair = gate.get_data(path)
+    except HepChallengeError:
+        raise
+    except (Exception, SystemExit) as error:
+        found = f"{type(error).__name__}: {error}"
+        raise ContractError(file, where, "data that can be read", found) from error
+    inputs, truth = _pair(challenge, where, pair)
+    if len(inputs) != len(truth) or not len(inputs):
+        expected = "as many rows of inputs as of truth, at least one"
+        raise ContractError(file, where, expected, f"{len(inputs)} and {len(truth)}")
+    check_test_features(challenge, inputs)
+    return inputs, truth
+
+
+def _gate_ids(
+    challenge: Challenge, gates: dict[str, tuple[Any, Any]], test_ids: np.ndarray | None, path: str
+) -> dict[str, np.ndarray]:
+    """Return the ids by which prediction files name the gates' rows; none if there are no such files."""
+    if challenge.config.prediction_file is None or test_ids is None:
+        return {}
+    file = challenge.problem.file
+    known, gate_ids = test_ids, {}
+    for gate in challenge.problem.gates:
+        where, n_rows = f"gates: {gate.name}", len(gates[gate.name][1])
+        if not callable(getattr(gate, "get_ids", None)):
+            expected = "a gate with a method get_ids, since there are prediction files"
+            raise ContractError(file, where, expected, type(gate).__name__)
+        ids = np.asarray(gate.get_ids(path))  # type: ignore[attr-defined]
+        if ids.shape != (n_rows,) or ids.dtype.kind not in "iu":
+            found = f"shape {ids.shape} of dtype {ids.dtype}"
+            raise ContractError(file, where, f"{n_rows} whole numbers as ids", found)
+        known = np.concatenate([known, ids])
+        gate_ids[gate.name] = ids
+    values, counts = np.unique(known, return_counts=True)
+    if (counts > 1).any():
+        found = f"{values[counts > 1][0]} twice"
+        raise ContractError(file, "gates", "ids that no other row has, in the test sample or a gate", found)
+    return gate_ids
 
 
 def _rows(x_test: Any, y_test: Any) -> int | None:

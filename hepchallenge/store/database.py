@@ -395,6 +395,10 @@ class Store:
 
     # Files
 
+    def secret(self) -> bytes:
+        """Return 32 random bytes that belong to this workspace; submissions never see its folder."""
+        return files.secret(self.workspace)
+
     def save_array(self, array: np.ndarray[Any, Any]) -> StoredArray:
         """Keep a prediction array as `.npy` named by its content; safe to repeat, never pickled."""
         return files.save_array(self.workspace, array)

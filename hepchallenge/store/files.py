@@ -12,6 +12,7 @@ import io
 import os
 import re
 import secrets
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +23,16 @@ import numpy as np
 from hepchallenge.exceptions import StoreError
 from hepchallenge.records import StoredArray
 
-__all__ = ["load_array", "load_log", "save_array", "save_log", "sweep", "sweep_live_logs", "write_atomically"]
+__all__ = [
+    "load_array",
+    "load_log",
+    "save_array",
+    "save_log",
+    "secret",
+    "sweep",
+    "sweep_live_logs",
+    "write_atomically",
+]
 
 _PART_SUFFIX = ".part"
 _ABANDONED_AFTER = 24 * 3600.0
@@ -107,6 +117,26 @@ def sweep_live_logs(folder: Path) -> None:
         for leftover in folder.glob("*.log"):
             if time.time() - leftover.stat().st_mtime > 7 * _ABANDONED_AFTER:
                 leftover.unlink(missing_ok=True)
+
+
+def secret(workspace: Path) -> bytes:
+    """Return the bytes of `secret` in a workspace, made up on first use, for the owner's eyes only."""
+    path = workspace / "secret"
+    try:
+        if not path.exists():
+            descriptor, name = tempfile.mkstemp(dir=workspace, prefix=".secret-")
+            with os.fdopen(descriptor, "wb") as stream:
+                stream.write(os.urandom(32))
+            # Another command may have been faster; its bytes count then.
+            with contextlib.suppress(FileExistsError):
+                os.link(name, path)
+            os.unlink(name)
+        content = path.read_bytes()
+    except OSError as error:
+        raise StoreError(f"{path}: cannot keep a secret: {error.strerror or error}") from error
+    if len(content) != 32:
+        raise StoreError(f"{path}: expected 32 bytes, found {len(content)}")
+    return content
 
 
 def _relative(kind: str, digest: str, suffix: str) -> str:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hepchallenge.exceptions import InvalidSubmission, OrganiserError
 from hepchallenge.records import Verdict
 from hepchallenge.scorer.scorer import Scorer
+from hepchallenge.scoring.gates import GateResult
 from hepchallenge.stage.stage import Truth
 
 Arrays = dict[str, np.ndarray]
@@ -40,7 +41,7 @@ def metric(name: str, function: Callable[[Any, Any], Any]) -> Any:
     )
 
 
-def scorer(*score_types: Any, predictions: Any = None, **truth: Any) -> Scorer:
+def scorer(*score_types: Any, predictions: Any = None, gates: Any = (), **truth: Any) -> Scorer:
     """Make a scorer with two folds over six training rows and four test rows."""
     facts: dict[str, Any] = {
         "y_train": np.zeros(6),
@@ -49,7 +50,9 @@ def scorer(*score_types: Any, predictions: Any = None, **truth: Any) -> Scorer:
         "parts": {"public": np.array([0, 1]), "private": np.array([2, 3])},
     }
     problem = SimpleNamespace(
-        Predictions=predictions or rw.prediction_types.make_regression(), score_types=score_types or (Mean(),)
+        Predictions=predictions or rw.prediction_types.make_regression(),
+        score_types=score_types or (Mean(),),
+        gates=gates,
     )
     challenge: Any = SimpleNamespace(problem=problem, version="1")
     return Scorer(challenge, Truth(**(facts | truth)))
@@ -225,3 +228,71 @@ def test_scores_are_those_of_ramp_workflow(data: st.DataObject, n_folds: int, n_
 def test_a_refusal_ends_a_single_fold_too() -> None:
     with pytest.raises(InvalidSubmission, match="metric odd is nan on train"):
         scorer(metric("odd", lambda *_: np.nan)).score_fold(0, FOLDS[0])
+
+
+class Below:
+    """A gate on the mean difference to its truth."""
+
+    name = "below"
+
+    def check(self, prediction: Any, truth: Any) -> GateResult:
+        statistic = float((prediction - truth).mean())
+        return GateResult.below("below", statistic, 1.0)
+
+
+def _with_gate(*values: float) -> list[Arrays]:
+    return [{**fold, "below": np.full(3, value)} for fold, value in zip(FOLDS, values, strict=True)]
+
+
+def test_a_run_that_passes_its_gates_is_scored_and_tells_what_they_found() -> None:
+    judge = scorer(gates=(Below(),))
+    judge._truth.gates["below"] = np.array([0.0, 0.5, 1.0])
+    scoring = judge.score_run(_with_gate(0.75, 1.25), "code")
+    assert scoring.verdict is Verdict.SCORED
+    assert scoring.scores == scorer().score_run(FOLDS, "code").scores
+    assert scoring.gates == {
+        "below": {"statistic": 0.75, "threshold": 1.0, "passed": True, "folds": [0.25, 0.75]}
+    }
+
+
+@pytest.mark.parametrize(("values", "statistic"), [((0.0, 1.0), 1.0), ((2.5, 0.0), 2.5)])
+def test_one_fold_that_fails_a_gate_leaves_no_score(values: tuple[float, float], statistic: float) -> None:
+    judge = scorer(gates=(Below(),))
+    judge._truth.gates["below"] = np.zeros(3)
+    scoring = judge.score_run(_with_gate(*values), "code")
+    assert scoring.verdict is Verdict.GATE_FAILED
+    assert (scoring.scores, scoring.fold_scores) == ({}, ())
+    assert scoring.gates["below"]["statistic"] == statistic
+    assert not scoring.gates["below"]["passed"]
+    assert scoring.message == f"gate below: {statistic:g}, must be below 1"
+
+
+def test_a_gate_that_cannot_be_computed_refuses_the_submission_without_a_word_about_its_truth() -> None:
+    class Telling(Below):
+        def check(self, prediction: Any, truth: Any) -> GateResult:
+            raise ValueError(f"the truth is {truth}")
+
+    class Endless(Below):
+        def check(self, prediction: Any, truth: Any) -> GateResult:
+            return GateResult("below", float("nan"), 1.0, True)
+
+    for gate, words in ((Telling(), "cannot be checked: ValueError"), (Endless(), "not a finite number")):
+        judge = scorer(gates=(gate,))
+        judge._truth.gates["below"] = np.full(3, 71.0)
+        scoring = judge.score_run(_with_gate(0.0, 0.0), "code")
+        assert scoring.verdict is Verdict.INVALID_SUBMISSION
+        assert words in scoring.message
+        assert "71" not in scoring.message
+
+
+def test_a_gate_cannot_change_its_truth_for_others() -> None:
+    class Spoiling(Below):
+        def check(self, prediction: Any, truth: Any) -> GateResult:
+            found = super().check(prediction, truth)
+            truth += 100.0
+            return found
+
+    judge = scorer(gates=(Spoiling(),))
+    judge._truth.gates["below"] = np.zeros(3)
+    first = judge.score_run(_with_gate(0.0, 0.5), "code").gates
+    assert judge.score_run(_with_gate(0.0, 0.5), "code").gates == first
