@@ -1,16 +1,17 @@
-"""Hits of a particle lie close together in coordinates in which all its points are the same: DBSCAN finds them.
+"""In the right coordinates the hits of a particle lie close together, and DBSCAN finds them.
 
-A fast particle from the centre flies on a straight line: its azimuth phi and its z / r stay what they are. In the
-field along z the azimuth changes with the radius, by about r / (2 R) for a circle of radius R. So for each of
-several R the azimuths are unrolled by that much, in both directions; the particles of about that R shrink to small
-clusters, and of all the clusters that a hit is in, it belongs to the largest that is not too large.
+A fast particle from the centre flies on a straight line: its azimuth phi and its z / r stay what they are.
+In the field along z the azimuth changes with the radius, by about r / (2 R) for a circle of radius R. So
+for each of several R the azimuths are unrolled by that much, in both directions; the particles of about
+that R shrink to small clusters, and of all the clusters that a hit is in, it belongs to the largest that is
+not too large.
 """
 
 import numpy as np
 from sklearn.cluster import DBSCAN
 from sklearn.preprocessing import StandardScaler
 
-INVERSE_RADII = np.linspace(-1.2e-3, 1.2e-3, 13)  # per mm: 1 / (2 R); pt in GeV is about 0.6e-3 * R in 2 T
+INVERSE_RADII = np.linspace(-1.2e-3, 1.2e-3, 13)  # per mm: 1 / (2 R), in 2 T 0.3e-3 / (pt in GeV)
 NEIGHBOURHOOD = 0.008  # in units of the standardised coordinates
 LONGEST = 20  # hits of a particle
 # The direction matters most: cosine and sine of the azimuth, then z / r and z over the distance.
@@ -28,7 +29,7 @@ class Tracker:
             cluster = self._clusters(hits, inverse_radius)
             counts = np.bincount(cluster)
             counts[0] = 1
-            better = (counts[cluster] > size[:]) & (counts[cluster] <= LONGEST)
+            better = (counts[cluster] > size) & (counts[cluster] <= LONGEST)
             best[better] = best.max() + cluster[better]
             size[better] = counts[cluster[better]]
         return best

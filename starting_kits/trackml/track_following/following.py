@@ -1,4 +1,4 @@
-"""From pairs of hits to candidate tracks: a helix is followed from layer to layer and takes the best hit of each."""
+"""From pairs of hits to tracks: a helix is followed from layer to layer and takes the best hit of each."""
 
 from typing import NamedTuple
 
@@ -37,20 +37,20 @@ class Cuts(NamedTuple):
     """What one pass over the event looks for."""
 
     pt_min: float  # GeV
-    beam_radius: float  # mm: how well the tracks are known to come from the beam line
-    beam_length: float  # mm along the beam line: the spread of where they come from
-    chi2_hit: float  # the largest chi-square of a hit
+    beam_radius: float  # mm: how closely the tracks come from the beam line
+    beam_length: float  # mm along the beam line: the spread of where they come from, beyond that of the beam
+    window: float  # half of the window searched for hits, in standard deviations
+    chi2_hit: float  # the largest chi-square of a hit, and of the pair that starts a track
     chi2_overlap: float  # the same for further hits on one layer, where modules overlap
-    hole_cost: float  # how much a layer without a hit speaks against a track
-    holes: int  # how many of them a track may have
-    window: float  # half of the window searched, in standard deviations
-    shortest: int  # hits of a candidate
-    evidence: float  # the least a candidate must have
+    holes: int  # how many layers without a hit a track may cross
+    hole_cost: float  # how much each of them speaks against it
+    shortest: int  # hits of a track
+    evidence: float  # the least that must speak for a candidate, see `evidence`
 
 
 @kernel
 def crossings(h, layers, layer, path, ahead):
-    """Fill `ahead` with the next layers that the helix crosses, nearest first, `path` with the arc lengths to them."""
+    """Fill `ahead` with the next layers that the helix crosses, nearest first; `path`: the arcs to them."""
     n = 0
     half_turn = np.pi / abs(h.curvature)
     circle = circle_of(h, field_at(layers.field, h.z))
@@ -106,10 +106,10 @@ def search(h, hits, layers, used, layer, cuts, found):
 @kernel
 def shares_module(hit, others, hits):
     """Return whether a hit lies on the same module of its layer as one of the others."""
+    found = False
     for i in others:
-        if hits.module[hit] == hits.module[i]:
-            return True
-    return False
+        found |= hits.module[hit] == hits.module[i]
+    return found
 
 
 @kernel
@@ -132,10 +132,10 @@ def best_hit(h, hits, layers, layer, found, n_found, taken, mine):
 
 @kernel
 def evidence(h, hits, layers, layer, chi2):
-    """Return how much a hit with this chi-square speaks for the helix: twice the logarithm of a likelihood ratio.
+    """Return how much a hit speaks for the helix: twice the logarithm of a likelihood ratio.
 
-    The ratio is that of the hit's density around the helix, a normal distribution, to the density of all hits there:
-    a hit close to a well known helix says much, one in a wide window says nothing.
+    The ratio is that of the hit's density around the helix, a normal distribution, to the density of all
+    hits there: a hit close to a well known helix says much, one in a wide window says nothing.
     """
     across2, z2 = spread_of_hit(layers, layer, h)
     radius = np.hypot(h.x, h.y)
@@ -156,9 +156,10 @@ def take(h, hits, layers, layer, hit):
 
 @kernel
 def follow(h, layer, hits, layers, used, mine, cuts, outwards, track, n, found):
-    """Follow a helix from a layer on; append hits to `track`; return the helix at its end, the layer, n and the gain.
+    """Follow a helix from a layer on and append hits to `track`.
 
-    Gain: the evidence of all hits less the costs of holes.
+    Returns the helix at its end, the layer there, the number of hits and the gain: the evidence of all hits
+    less the costs of holes.
     """
     gain, holes, earned = 0.0, 0, 0.0
     path, ahead = np.empty(NEAREST), np.empty(NEAREST, np.int64)
@@ -191,7 +192,7 @@ def follow(h, layer, hits, layers, used, mine, cuts, outwards, track, n, found):
         first = n - 1
         while n < LONGEST and n - first < MOST_OVERLAPS:
             more, chi2 = best_hit(h, hits, layers, new, found, n_found, track[first:n], mine)
-            if chi2 > cuts.chi2_overlap:
+            if not chi2 <= cuts.chi2_overlap:
                 break
             gain += evidence(h, hits, layers, new, chi2)
             h, chi2 = take(h, hits, layers, new, more)
@@ -258,8 +259,9 @@ def start_pair(i, j, hits, layers, cuts):
 def find_candidates(pairs, share, shares, hits, layers, used, cuts, tracks, lengths, gains, ends):
     """Follow all pairs of free hits whose first hit lies in one of `shares` sectors; return the number kept.
 
-    A hit on a candidate beyond doubt starts no other. Row k of `tracks` is filled with the hits of candidate k, `lengths` with their number, `gains` with its gain and
-    `ends` with the helix at its last hit. When they are full, the search ends.
+    A hit on a candidate beyond doubt starts no other. Row k of `tracks` is filled with the hits of
+    candidate k, `lengths` with their number, `gains` with its gain and `ends` with the helix at its last
+    hit. When they are full, the search ends.
     """
     found, third = np.empty(256, np.int64), np.empty(256, np.int64)
     mine = np.zeros(len(hits.x), np.bool_)
@@ -279,7 +281,7 @@ def find_candidates(pairs, share, shares, hits, layers, used, cuts, tracks, leng
                 if sure[i]:
                     break
                 h, chi2 = start_pair(i, j, hits, layers, cuts)
-                if chi2 > cuts.chi2_hit:
+                if not chi2 <= cuts.chi2_hit:
                     continue
                 track = tracks[n]
                 track[0], track[1] = i, j
@@ -298,15 +300,17 @@ def find_candidates(pairs, share, shares, hits, layers, used, cuts, tracks, leng
 @kernel
 def restored(e):
     """Return the helix of a row of `ends`."""
-    return Helix(e[0], e[1], e[2], e[3], e[4], e[5], e[6], e[7], e[8], e[9], e[10], e[11], e[12], e[13], e[14])
+    return Helix(
+        e[0], e[1], e[2], e[3], e[4], e[5], e[6], e[7], e[8], e[9], e[10], e[11], e[12], e[13], e[14]
+    )
 
 
 @kernel
 def choose(order, tracks, lengths, ends, hits, layers_inwards, used, cuts, labels, next_label):
-    """Give hits to candidates, the best first: each is followed back inwards among the hits that are still free.
+    """Give hits to candidates, the best first: each is followed back inwards among the free hits.
 
-    The way back starts from all that the way out has learnt, so it finds hits that the seed passed by: in front of
-    it, in holes, and on modules that overlap. Returns the next free label.
+    The way back starts from all that the way out has learnt, so it finds hits that the seed passed by: in
+    front of it, in holes, and on modules that overlap. Returns the next free label.
     """
     track, found = np.empty(LONGEST, np.int64), np.empty(256, np.int64)
     mine = np.zeros(len(hits.x), np.bool_)

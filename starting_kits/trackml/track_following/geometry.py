@@ -1,4 +1,4 @@
-"""The layers of the detector, and which of them a particle meets one after another: learnt from the modules."""
+"""The layers of the detector and the order in which particles meet them, learnt from the modules."""
 
 from collections import Counter
 from typing import NamedTuple
@@ -44,7 +44,7 @@ def read_layers(detectors):
 
     is_disk = of_layers(np.abs(column["rot_zw"]), np.mean) > 0.5
     across, along = np.where(is_disk[which], z, radius), np.where(is_disk[which], radius, z)
-    position = of_layers(across[4], np.mean)
+    position = of_layers(across[4], np.mean)  # point 4 is the centre of the module
     layers = Layers(
         is_disk=is_disk,
         position=position,
@@ -66,7 +66,7 @@ def layer_key(frame):
 
 
 def trace_rays(layers, origins):
-    """Return for every straight ray from the origins (z on the beam line) the numbers of the layers it meets, in order."""
+    """Return the layers, in order, that straight rays from points on the beam line (their z) meet."""
     met = []
     for origin in origins:
         for slope in RAY_SLOPES:
@@ -93,6 +93,8 @@ def neighbours(layers, rays, reach):
 
 
 def seed_pairs(rays, pairs_of_ranks):
-    """Return the pairs of layers, shape (n, 2), that rays meet as their (i-th, j-th), for each (i, j) given, frequent ones first."""
+    """Return the pairs of layers, shape (n, 2), that rays meet as i-th and j-th, for each (i, j); frequent
+    first.
+    """
     pairs = Counter((ray[i], ray[j]) for i, j in pairs_of_ranks for ray in rays if len(ray) > j)
     return np.array([pair for pair, _ in pairs.most_common()], dtype=np.int64).reshape(-1, 2)

@@ -1,15 +1,15 @@
 """A helix that learns from hits: two small Kalman filters, one for the circle and one for the line.
 
-In a field along z the path of a particle is a circle seen along the beam, and z grows linearly with the arc length
-of that circle. So the helix at a point of its path is described by
+In a field along z the path of a particle is a circle seen along the beam, and z grows linearly with the arc
+length of that circle. So the helix at a point of its path is described by
 
 * the circle: the point's distance from the true path, the direction phi, the curvature (> 0 turns left);
 * the line: the point's z and its slope dz/ds, which is 1 / tan(polar angle).
 
-The two have a covariance matrix each, 3 x 3 and 2 x 2. A hit measures the distance across the direction of flight
-and z; matter between hits makes the direction less certain. Lengths in mm, angles in rad, momenta in GeV.
-A real field is weaker far from the centre: `curvature` is what it would be in the nominal field, and each step uses
-the relative field (see field.py) of its middle.
+The two have a covariance matrix each, 3 x 3 and 2 x 2. A hit measures the distance across the direction of
+flight and z; matter between hits makes the direction less certain. Lengths in mm, angles in rad, momenta in
+GeV. A real field is weaker far from the centre: `curvature` is what it would be in the nominal field, and
+each step uses the relative field (see conditions.py) of its middle.
 """
 
 from typing import NamedTuple
@@ -55,8 +55,10 @@ def start_helix(x, y, z, phi, curvature, slope, sigma_distance, sigma_z):
     """Return a helix at a point, sure of nothing but (within the sigmas given) the point itself."""
     kk = (1e-3 + abs(curvature)) ** 2
     return Helix(
-        x, y, phi, keep_curved(curvature), z, slope, sigma_distance**2, 0.0, 0.0, 0.2, 0.0, kk, sigma_z**2, 0.0, 100.0
-    )
+        x, y, phi, keep_curved(curvature), z, slope,
+        sigma_distance**2, 0.0, 0.0, 0.2, 0.0, kk,
+        sigma_z**2, 0.0, 100.0,
+    )  # fmt: skip
 
 
 @kernel
@@ -69,8 +71,10 @@ def keep_curved(curvature):
 
 @kernel
 def field_at(field, z, part=0):
-    """Return the effective (part 0) or radial (part 1) relative field at z, interpolated between its knots."""
-    place = min(abs(z) / FIELD_STEP, field.shape[1] - 1.001)
+    """Return the effective (part 0) or radial (part 1) relative field at z, between its knots."""
+    place, last = abs(z) / FIELD_STEP, field.shape[1] - 1
+    if not place < last:
+        return field[part, last]
     knot = int(place)
     return field[part, knot] + (place - knot) * (field[part, knot + 1] - field[part, knot])
 
@@ -100,22 +104,12 @@ def move(h, s, field):
     doubt2 = (FIELD_DOUBT * (1 - relative) * h.curvature * s) ** 2
     p2 = h.pk + c * h.kk
     return Helix(
-        x,
-        y,
-        h.phi + 2 * half,
-        h.curvature * (1 + h.slope * steeper),
-        h.z + s * (h.slope + 0.5 * steeper * (1 + h.slope**2)),
-        h.slope + steeper * (1 + h.slope**2),
-        d0 + a * d1 + b * d2 + 0.25 * s * s * doubt2,
-        d1 + c * d2 + 0.5 * s * doubt2,
-        d2,
-        p1 + c * p2 + doubt2,
-        p2,
-        h.kk,
-        h.zz + 2 * s * h.zs + s * s * h.ss,
-        h.zs + s * h.ss,
-        h.ss + doubt2 * h.slope**4,
-    )
+        x, y, h.phi + 2 * half, h.curvature * (1 + h.slope * steeper),
+        h.z + s * (h.slope + 0.5 * steeper * (1 + h.slope**2)), h.slope + steeper * (1 + h.slope**2),
+        d0 + a * d1 + b * d2 + 0.25 * s * s * doubt2, d1 + c * d2 + 0.5 * s * doubt2, d2,
+        p1 + c * p2 + doubt2, p2, h.kk,
+        h.zz + 2 * s * h.zs + s * s * h.ss, h.zs + s * h.ss, h.ss + doubt2 * h.slope**4,
+    )  # fmt: skip
 
 
 @kernel
@@ -132,7 +126,7 @@ def circle_of(h, relative):
 
 @kernel
 def to_cylinder(circle, radius):
-    """Return the arc length to where a circle, as `circle_of` gives it, next crosses a radius, or -1 if never."""
+    """Return the arc length to where a circle of `circle_of` next crosses a radius, or -1 if never."""
     rho, distance, now = circle
     cosine = (distance**2 + rho**2 - radius**2) / (2 * distance * abs(rho) + 1e-30)
     if abs(cosine) > 1.0:
@@ -150,7 +144,7 @@ def to_cylinder(circle, radius):
 
 @kernel
 def to_disk(h, z):
-    """Return the arc length to where the helix crosses a plane of fixed z, or -1 if it flies the other way."""
+    """Return the arc length to where the helix crosses a plane of fixed z, or -1 if that is behind it."""
     if h.slope == 0.0:
         return -1.0
     s = (z - h.z) / h.slope
@@ -182,7 +176,7 @@ def distances(h, x, y, z, field):
 
 @kernel
 def learn(h, x, y, z, across2, z2, field):
-    """Return the helix moved to a hit and corrected by it, and the chi-square that the hit costs (2 numbers fitted)."""
+    """Return the helix moved to a hit and corrected by it, and the chi-square of the hit."""
     ahead, _, _ = distances(h, x, y, z, field)
     h = move(h, ahead, field)
     _, left, up = distances(h, x, y, z, field)
@@ -192,27 +186,17 @@ def learn(h, x, y, z, across2, z2, field):
     f0, f1 = h.zz / line, h.zs / line
     chi2 = left * left / total + up * up / line
     return Helix(
-        h.x - np.sin(h.phi) * g0 * left,
-        h.y + np.cos(h.phi) * g0 * left,
-        h.phi + g1 * left,
-        keep_curved(h.curvature + g2 * left),
-        h.z + f0 * up,
-        h.slope + f1 * up,
-        h.dd - g0 * h.dd,
-        h.dp - g0 * h.dp,
-        h.dk - g0 * h.dk,
-        h.pp - g1 * h.dp,
-        h.pk - g1 * h.dk,
+        h.x - np.sin(h.phi) * g0 * left, h.y + np.cos(h.phi) * g0 * left, h.phi + g1 * left,
+        keep_curved(h.curvature + g2 * left), h.z + f0 * up, h.slope + f1 * up,
+        h.dd - g0 * h.dd, h.dp - g0 * h.dp, h.dk - g0 * h.dk, h.pp - g1 * h.dp, h.pk - g1 * h.dk,
         h.kk - g2 * h.dk,
-        h.zz - f0 * h.zz,
-        h.zs - f0 * h.zs,
-        h.ss - f1 * h.zs,
-    ), chi2
+        h.zz - f0 * h.zz, h.zs - f0 * h.zs, h.ss - f1 * h.zs,
+    ), chi2  # fmt: skip
 
 
 @kernel
 def scatter(h, layers, layer, outwards):
-    """Return the helix behind a layer: less sure of its direction, and with the energy that the layer takes."""
+    """Return the helix behind a layer: less sure of its direction, with the energy that the layer took."""
     squared = 1 + h.slope**2
     momentum2 = (PT_TIMES_CURVATURE / h.curvature) ** 2 * squared
     momentum = np.sqrt(momentum2)
@@ -227,41 +211,18 @@ def scatter(h, layers, layer, outwards):
     # Fast particles lose little, and slow ones must not be turned into nothing.
     grown = 1 + min(loss, 0.2)
     return Helix(
-        h.x,
-        h.y,
-        h.phi,
-        h.curvature * grown if outwards else h.curvature / grown,
-        h.z,
-        h.slope,
-        h.dd,
-        h.dp,
-        h.dk,
-        h.pp + angle2 * squared,
-        h.pk,
+        h.x, h.y, h.phi, h.curvature * grown if outwards else h.curvature / grown, h.z, h.slope,
+        h.dd, h.dp, h.dk, h.pp + angle2 * squared, h.pk,
         h.kk + curvature2 * (angle2 * h.slope**2 + CURVATURE_NOISE**2 + (0.3 * (grown - 1)) ** 2),
-        h.zz,
-        h.zs,
-        h.ss + angle2 * squared**2,
-    )
+        h.zz, h.zs, h.ss + angle2 * squared**2,
+    )  # fmt: skip
 
 
 @kernel
 def turned_round(h, inflate):
     """Return the helix flying back where it came from, with its certainty divided by `inflate`."""
     return Helix(
-        h.x,
-        h.y,
-        h.phi + np.pi,
-        -h.curvature,
-        h.z,
-        -h.slope,
-        h.dd * inflate,
-        0.0,
-        0.0,
-        h.pp * inflate,
-        0.0,
-        h.kk * inflate,
-        h.zz * inflate,
-        0.0,
-        h.ss * inflate,
-    )
+        h.x, h.y, h.phi + np.pi, -h.curvature, h.z, -h.slope,
+        h.dd * inflate, 0.0, 0.0, h.pp * inflate, 0.0, h.kk * inflate,
+        h.zz * inflate, 0.0, h.ss * inflate,
+    )  # fmt: skip

@@ -78,14 +78,17 @@ def sort_key(layer, azimuth, along, low, high, sectors, first_cell, place):
     for i in range(len(layer)):
         j = layer[i]
         sector = azimuth[i] / TURN * sectors[j]
-        place[i] = first_cell[j] + slice_of(along[i], low[j], high[j]) * sectors[j] + min(sector, sectors[j] - 1e-6)
+        place[i] = (
+            first_cell[j] + slice_of(along[i], low[j], high[j]) * sectors[j] + min(sector, sectors[j] - 1e-6)
+        )
 
 
 @kernel
 def find_near(hits, layers, used, layer, azimuth, half_width, along_low, along_high, found):
     """Fill `found` with the free hits of a layer within a window, and return how many there are.
 
-    More than `found` can hold are left out. Hits of the cells that the window touches are compared one by one.
+    More than `found` can hold are left out. Hits of the cells that the window touches are compared one by
+    one.
     """
     sectors = hits.sectors[layer]
     low, high = layers.low[layer], layers.high[layer]

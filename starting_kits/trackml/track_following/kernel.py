@@ -1,4 +1,4 @@
-"""How the kernels are compiled: without Python's lock, so that threads share an event, and without its checks."""
+"""How kernels are compiled: without Python's lock, so that threads share an event, nor its checks."""
 
 from numba import njit
 
