@@ -264,7 +264,7 @@ def draw(
     """
     from hepchallenge.contract import load_challenge
     from hepchallenge.pictures import require_plots
-    from hepchallenge.pipeline import _data_for
+    from hepchallenge.pipeline import data_for
     from hepchallenge.stage.stage import stage
     from hepchallenge.store import open_workspace
 
@@ -278,7 +278,7 @@ def draw(
     made: list[Path] = []
     reasons: list[str] = []
     with open_workspace(workspace, must_exist=True) as store:
-        path, info = _data_for(loaded, data)
+        path, info = data_for(loaded, data)
         inputs = store.workspace / "inputs"
         staged = {False: stage(loaded, path, info, inputs)}
         entries = store.entries(loaded.name, data_digest=staged[False].data.digest)

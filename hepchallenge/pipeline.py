@@ -562,7 +562,7 @@ class _Judge:
         return run
 
 
-def _data_for(challenge: Challenge, data: str | os.PathLike[str] | None) -> tuple[Path, DataInfo | None]:
+def data_for(challenge: Challenge, data: str | os.PathLike[str] | None) -> tuple[Path, DataInfo | None]:
     """Return what the data functions are called with, and kind and digest if they are known."""
     from hepchallenge.data import current, has_own_data, read_manifest, resolve
 
@@ -716,7 +716,7 @@ def score(
         with ramp_test_mode(quick):
             loaded = load_challenge(folder.folder)
         works = _take_in_all(loaded, sources, store)
-        path, info = _data_for(loaded, data)
+        path, info = data_for(loaded, data)
         staged = stage(
             loaded,
             path,
@@ -819,7 +819,7 @@ def rescore(
     heard = progress or Silent()
     loaded = load_challenge(challenge)
     with open_workspace(workspace, must_exist=True) as store:
-        path, info = _data_for(loaded, data)
+        path, info = data_for(loaded, data)
         inputs = store.workspace / "inputs"
         staged = stage(loaded, path, info, inputs, data_label=data_label)
         scorers: dict[bool, Scorer] = {}
