@@ -13,7 +13,7 @@ KNOTS = 13
 NOMINAL_BEAM = 55.0  # mm along the beam: spread of the points where particles come from
 FROM_BEAM = 1.0  # mm: particles that start closer to the beam line belong to it
 MIN_PAIRS = 10  # of hits around a knot; else its field is interpolated
-MIN_POINTS = 4  # where particles start; with fewer the beam is not measured
+MIN_POINTS = 30  # where particles start; with fewer, the beam is taken to be as wide as the nominal one
 SHORTEST_ARC = 20.0  # mm
 
 
@@ -66,7 +66,7 @@ def field_of_pairs(event):
 
 
 def measure_beam(events):
-    """Return the spread [mm] along the beam of the points where particles start: half of their middle 68 %."""
+    """Return the spread [mm] along the beam of where particles start: half of the points' middle 68 %."""
     points = []
     for particles in (event.particles for event in events):
         z = particles["vz"].to_numpy()[np.hypot(particles["vx"], particles["vy"]) < FROM_BEAM]

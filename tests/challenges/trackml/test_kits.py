@@ -65,7 +65,7 @@ def follower(modules: pd.DataFrame) -> Iterator[Any]:
     sys.path.insert(0, str(FOLLOWER))
     try:
         tracker = importlib.import_module("tracker").Tracker()
-        yield tracker.fit(Training([toy(6)], modules))
+        yield tracker.fit(Training([toy(number) for number in range(6, 14)], modules))
     finally:
         sys.path.remove(str(FOLLOWER))
         for name in kit_modules(FOLLOWER):
@@ -141,12 +141,13 @@ def test_the_follower_measures_the_field_and_the_beam(follower: Any) -> None:
     effective, radial = follower.field
     np.testing.assert_allclose(effective, 1.0, atol=0.05)
     np.testing.assert_allclose(radial, 0.0, atol=1e-5)
-    assert 2.0 < follower.beam < 20.0
+    assert 4.0 < follower.beam < 10.0
 
 
-def test_without_training_events_the_field_is_nominal(follower: Any) -> None:
+def test_without_training_events_the_field_is_nominal_and_the_beam_wide(follower: Any) -> None:
     untrained = type(follower)()
     np.testing.assert_array_equal(untrained.field[0], 1.0)
+    assert untrained.beam > 5 * follower.beam
 
 
 def test_the_kits_of_the_throughput_phase_differ_in_their_passes_only() -> None:
