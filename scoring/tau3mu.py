@@ -218,7 +218,7 @@ def flatness_cvm(prediction: ArrayLike, mass: ArrayLike, n_neighbours: int = 200
     they are full. For each, the squared difference of the distribution function of the ranks in the window
     from that of all ranks is averaged over the ranks, and the statistic is the mean over the windows. Lower
     is better: if predictions do not depend on mass it is about ``(1 - n / N) / (6 n)`` for n of N events in a
-    window; it is less than 1/3.
+    window; if they are the mass, about 1/6. It is less than 1/3.
 
     Parameters
     ----------

@@ -422,7 +422,7 @@ class _TaggerScore(ABC):
 
 
 class Accuracy(_TaggerScore):
-    """Share of jets whose rounded probability is their label, see `accuracy`; from 0 to 1, higher is better."""
+    """Share of jets whose rounded probability is their label, see `accuracy`. Higher is better."""
 
     def __init__(self, name: str = "accuracy", precision: int = 4) -> None:
         super().__init__(name, precision)
@@ -445,7 +445,8 @@ class Rejection(_TaggerScore):
     """Background rejection 1 / eps_B at a signal efficiency, see `background_rejection`. Higher is better.
 
     From 1 to the number of background jets. It is this number where less than one of them passes, and the
-    sample can bound the rejection only from below; `background_rejection` tells such values from measured ones.
+    sample can bound the rejection only from below; `background_rejection` tells such a value from a measured
+    one.
 
     Parameters
     ----------
