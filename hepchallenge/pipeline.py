@@ -30,6 +30,8 @@ from hepchallenge.records import (
     StoredArray,
     Submission,
     Verdict,
+    fold_and_training,
+    job_number,
 )
 from hepchallenge.text import clean, safe_text
 
@@ -254,7 +256,9 @@ class _Judge:
         runner: Runner,
         scorer: Scorer,
         progress: Progress,
+        trainings: int,
     ) -> None:
+        self.trainings = trainings
         self.challenge = challenge
         self.staged = staged
         self.store = store
@@ -264,41 +268,47 @@ class _Judge:
         self._turns = _Turns() if staged.events is not None else None
 
     def pending(self, work: _Work) -> list[int]:
-        """Return the folds of a submission that have to be run."""
+        """Return the jobs of a submission that have to be run: folds, each as often as it is trained."""
         if work.refusal or work.failed is not None:
             return []
-        n_folds = len(self.staged.truth.folds) if work.record.kind == "code" else 1
-        return [fold for fold in range(n_folds) if fold not in work.outcomes]
+        jobs = [0]
+        if work.record.kind == "code":
+            n_folds = len(self.staged.truth.folds)
+            jobs = [
+                job_number(fold, training) for training in range(self.trainings) for fold in range(n_folds)
+            ]
+        return [job for job in jobs if job not in work.outcomes]
 
-    def run_fold(self, work: _Work, fold: int, given_up: threading.Event) -> FoldOutcome | None:
-        """Run and record one fold; None if another fold of the submission has failed meanwhile."""
+    def run_fold(self, work: _Work, number: int, given_up: threading.Event) -> FoldOutcome | None:
+        """Run and record one job; None if another one of the submission has failed meanwhile."""
         if given_up.is_set():
             return None
         for attempt in range(_TRIES):
             outcome, arrays = (
-                self._run_code(work, fold) if work.record.kind == "code" else self._read_predictions(work)
+                self._run_code(work, number) if work.record.kind == "code" else self._read_predictions(work)
             )
             assert work.run is not None, "a run is opened before its folds"
             found = outcome.predictions
             outcome = self.store.record_fold(work.run, outcome)
-            self.store.drop_live_log(work.run, fold)
+            self.store.drop_live_log(work.run, number)
             if outcome.verdict is not Verdict.INFRASTRUCTURE or attempt == _TRIES - 1:
                 break
         if not outcome.succeeded:
             given_up.set()
         if outcome.predictions == found:
             # Else a copy of this submission under another name was faster, and its record counts.
-            work.arrays[fold] = arrays
+            work.arrays[number] = arrays
         return outcome
 
-    def _run_code(self, work: _Work, fold: int) -> tuple[FoldOutcome, Mapping[str, np.ndarray]]:
+    def _run_code(self, work: _Work, number: int) -> tuple[FoldOutcome, Mapping[str, np.ndarray]]:
         from hepchallenge.run.logs import read_live_log
 
         assert work.run is not None
-        live_log = self.store.live_log(work.run, fold)
-        self.store.drop_live_log(work.run, fold)
+        fold, training = fold_and_training(number)
+        live_log = self.store.live_log(work.run, number)
+        self.store.drop_live_log(work.run, number)
         stored: dict[str, StoredArray] = {}
-        job = self._job(work, fold, stored)
+        job = self._job(work, number, stored)
         with self._turns.run() if self._turns else contextlib.nullcontext():
             result = self.runner.run_fold(job)
         log = result.log or read_live_log(live_log)
@@ -308,6 +318,7 @@ class _Judge:
         stored |= {part: self.store.save_array(array) for part, array in predictions.items()}
         outcome = FoldOutcome(
             fold=fold,
+            training=training,
             verdict=result.verdict,
             message=result.message,
             predictions=stored if result.verdict is Verdict.SCORED else {},
@@ -324,7 +335,7 @@ class _Judge:
         arrays = predictions if job.events is None else _StoredPredictions(self.store, stored)
         return outcome, arrays
 
-    def _job(self, work: _Work, fold: int, stored: dict[str, StoredArray]) -> FoldJob:
+    def _job(self, work: _Work, number: int, stored: dict[str, StoredArray]) -> FoldJob:
         """Return what the runner needs for a fold; predictions of events are put into `stored`."""
         from hepchallenge.data import cache_root
         from hepchallenge.run.runner import FoldJob
@@ -333,8 +344,9 @@ class _Judge:
         assert work.taken is not None
         assert work.run is not None
         truth = self.staged.truth
+        fold, training = fold_and_training(number)
         train_is, valid_is = truth.folds[fold]
-        events = self._event_job(work, fold, stored)
+        events = self._event_job(work, number, stored)
         stream = self.staged.stream
         return FoldJob(
             fold=fold,
@@ -347,14 +359,14 @@ class _Judge:
             n_train=truth.n_train,
             n_test=truth.n_test,
             n_stream=stream.n_rows if stream else None,
-            seed=work.run.key.seed,
+            seed=work.run.key.seed + training,
             predictions_class=self.challenge.problem.Predictions,
             hidden=(self.staged.path, self.store.workspace, cache_root()),
-            live_log=self.store.live_log(work.run, fold),
+            live_log=self.store.live_log(work.run, number),
             events=events,
         )
 
-    def _event_job(self, work: _Work, fold: int, stored: dict[str, StoredArray]) -> EventJob | None:
+    def _event_job(self, work: _Work, number: int, stored: dict[str, StoredArray]) -> EventJob | None:
         from hepchallenge.run.jobs import EventJob
 
         if (events := self.staged.events) is None:
@@ -370,7 +382,7 @@ class _Judge:
             test=events.test,
             n_rows=lambda part, number: len((truth.y_test if part == "test" else truth.y_train)[number]),
             keep=keep,
-            heard=lambda done, total: self.progress.event_done(name, fold, done, total),
+            heard=lambda done, total: self.progress.event_done(name, number, done, total),
         )
 
     def _read_predictions(self, work: _Work) -> tuple[FoldOutcome, Mapping[str, np.ndarray]]:
@@ -459,40 +471,40 @@ class _Judge:
 
     def take_outcome(self, work: _Work, outcome: FoldOutcome) -> None:
         """Note how a fold ended, score it at once, and finish the submission with its last fold."""
-        work.outcomes[outcome.fold] = outcome
+        work.outcomes[outcome.job] = outcome
         if outcome.succeeded:
             with self._turns.score() if self._turns else contextlib.nullcontext():
-                self._score_fold(work, outcome.fold)
+                self._score_fold(work, outcome.job)
 
-    def _predictions(self, work: _Work, fold: int) -> Mapping[str, np.ndarray]:
-        if fold not in work.arrays:
-            work.arrays[fold] = _recorded_predictions(self.store, work.outcomes[fold])
-        return work.arrays[fold]
+    def _predictions(self, work: _Work, number: int) -> Mapping[str, np.ndarray]:
+        if number not in work.arrays:
+            work.arrays[number] = _recorded_predictions(self.store, work.outcomes[number])
+        return work.arrays[number]
 
-    def _score_fold(self, work: _Work, fold: int) -> None:
+    def _score_fold(self, work: _Work, number: int) -> None:
         # A metric that fails is reported when the submission is finished.
         with contextlib.suppress(InvalidSubmission):
-            number = fold if work.record.kind == "code" else None
-            seconds = work.outcomes[fold].event_seconds
-            work.fold_scores[fold] = self.scorer.score_fold(number, self._predictions(work, fold), seconds)
+            fold = fold_and_training(number)[0] if work.record.kind == "code" else None
+            seconds = work.outcomes[number].event_seconds
+            work.fold_scores[number] = self.scorer.score_fold(fold, self._predictions(work, number), seconds)
 
     def _scoring(self, work: _Work) -> Scoring:
         version = self.scorer.version
         if work.refusal:
             return Scoring(verdict=Verdict.INVALID_SUBMISSION, message=work.refusal, scorer_version=version)
         if (failed := work.failed) is not None:
-            where = f"fold {failed.fold}: " if work.record.kind == "code" else ""
+            which = f", training {failed.training}" if self.trainings > 1 else ""
+            where = f"fold {failed.fold}{which}: " if work.record.kind == "code" else ""
             return Scoring(verdict=failed.verdict, message=f"{where}{failed.message}", scorer_version=version)
-        predictions = [self._predictions(work, fold) for fold in sorted(work.outcomes)]
-        if self.staged.truth.gates or len(work.fold_scores) < len(predictions):
-            seconds = [outcome.event_seconds for _, outcome in sorted(work.outcomes.items())]
-            with self._turns.score() if self._turns else contextlib.nullcontext():
-                return self.scorer.score_run(predictions, work.record.kind, seconds)
-        try:
-            bagged = self.scorer.score_bags(predictions, with_valid=work.record.kind == "code")
-        except InvalidSubmission as error:
-            return Scoring(verdict=Verdict.INVALID_SUBMISSION, message=str(error), scorer_version=version)
-        return self.scorer.finish([work.fold_scores[fold] for fold in sorted(work.outcomes)], bagged)
+        jobs = sorted(work.outcomes)
+        known = [work.fold_scores[number] for number in jobs if number in work.fold_scores]
+        with self._turns.score() if self._turns else contextlib.nullcontext():
+            return self.scorer.score_run(
+                [self._predictions(work, number) for number in jobs],
+                work.record.kind,
+                [work.outcomes[number].event_seconds for number in jobs],
+                known if len(known) == len(jobs) else None,
+            )
 
     def finish(self, work: _Work) -> BoardEntry:
         """Score a submission unless that is recorded already, and make its entry."""
@@ -593,6 +605,7 @@ class _Conditions:
     limits: Limits
     gpus: int
     seed: int
+    trainings: int
     quick: bool
     rerun: bool
     versions: dict[str, str]
@@ -609,6 +622,7 @@ def score(
     limits: Mapping[str, float | int | None] | None = None,
     gpus: int = 0,
     seed: int = 0,
+    trainings: int | None = None,
     quick: bool = False,
     rerun: bool = False,
     data_label: str | None = None,
@@ -637,8 +651,11 @@ def score(
         Whole GPUs that each fold has for itself; with 0 it finds none.
     seed
         Seeds the global generators of every fold.
+    trainings
+        How often every fold is trained, the seed being one larger each time; by default as often as the
+        challenge says.
     quick
-        First fold only, with `RAMP_TEST_MODE=1`.
+        First fold only, trained once, with `RAMP_TEST_MODE=1`.
     rerun
         Run again what is recorded already.
     data_label
@@ -657,6 +674,7 @@ def score(
         If nothing could be run at all. What goes wrong with one submission is its verdict.
     """
     from hepchallenge.contract import find_challenge, load_challenge
+    from hepchallenge.contract.config import MOST_TRAININGS
     from hepchallenge.run.accounting import choose_accounting
     from hepchallenge.run.isolation import Isolation, choose_isolation
     from hepchallenge.stage.imports import warm_modules
@@ -676,8 +694,11 @@ def score(
     except (TypeError, ValueError) as error:
         raise UsageError(str(error)) from None
 
+    if trainings is not None and not 1 <= trainings <= MOST_TRAININGS:
+        raise UsageError(f"trainings: expected a number from 1 to {MOST_TRAININGS}, found {trainings}")
+    times = 1 if quick else trainings or folder.config.trainings
     conditions = _Conditions(
-        str(level), str(accounting), chosen, gpus, seed, quick, rerun, library_versions()
+        str(level), str(accounting), chosen, gpus, seed, times, quick, rerun, library_versions()
     )
 
     from hepchallenge.run.runner import Runner
@@ -728,7 +749,7 @@ def score(
         )
         if staged.data.kind == "toy":
             heard.say(f"{loaded.name}: toy data (simulated); for real ones see: hepchallenge data --help")
-        judge = _Judge(loaded, staged, store, runner, new_scorer(loaded, staged.truth), heard)
+        judge = _Judge(loaded, staged, store, runner, new_scorer(loaded, staged.truth), heard, times)
         _open_runs(judge, works, conditions, stack)
         judge.judge(works)
     return Document(
@@ -755,6 +776,7 @@ def _open_runs(
             gpus=conditions.gpus,
             seed=conditions.seed,
             quick=conditions.quick,
+            trainings=conditions.trainings,
         )
         for work in works
     }
@@ -784,7 +806,7 @@ def _open_runs(
         work.run = opened[digest]
         for outcome in store.fold_outcomes(work.run).values():
             # A kill may have come between the record and this.
-            store.drop_live_log(work.run, outcome.fold)
+            store.drop_live_log(work.run, outcome.job)
             judge.take_outcome(work, outcome)
 
 

@@ -26,6 +26,8 @@ __all__ = [
     "StoredArray",
     "Submission",
     "Verdict",
+    "fold_and_training",
+    "job_number",
     "parse_bytes",
 ]
 
@@ -192,6 +194,8 @@ class RunKey:
     quick: bool = False
     gpus: int = 0
     """Devices leased to each fold."""
+    trainings: int = 1
+    """How often every fold is trained, each time with another seed: `seed`, `seed + 1`, ..."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the key as a plain mapping with stable order."""
@@ -217,6 +221,19 @@ class StoredArray:
     dtype: str
 
 
+_MOST_FOLDS = 1_000_000
+
+
+def job_number(fold: int, training: int) -> int:
+    """Return one number for fold and training, by which a run's jobs are recorded."""
+    return training * _MOST_FOLDS + fold
+
+
+def fold_and_training(job: int) -> tuple[int, int]:
+    """Undo `job_number`."""
+    return job % _MOST_FOLDS, job // _MOST_FOLDS
+
+
 @dataclass(frozen=True, kw_only=True)
 class FoldOutcome:
     """How one fold ended and where its predictions lie; `predictions` is empty unless it succeeded.
@@ -240,6 +257,13 @@ class FoldOutcome:
     gpu_peak_memory_bytes: int = 0
     event_seconds: dict[str, float] = field(default_factory=dict)
     """Wall-clock seconds of every event that was predicted, by its key in `predictions` (`test/0`, ...)."""
+    training: int = 0
+    """Which of the trainings of the fold, from 0."""
+
+    @property
+    def job(self) -> int:
+        """One number for fold and training; jobs of one training follow each other."""
+        return job_number(self.fold, self.training)
 
     @property
     def succeeded(self) -> bool:
@@ -251,16 +275,22 @@ class FoldOutcome:
 class Scoring:
     """Scores of one run: per fold, their mean and spread over folds, and of the folds' combination.
 
-    `scores[metric][part]` is the mean over folds for the parts of `PARTS` and the score of the
-    combined predictions for the parts of `BAGGED_PARTS`; `spread` is the population standard deviation
-    over folds of the former.
+    `scores[metric][part]` is the mean over folds and trainings for the parts of `PARTS` and the score of the
+    combined predictions for the parts of `BAGGED_PARTS`. Three uncertainties of the former are kept apart:
+    `spread` is the population standard deviation over folds (of each fold's mean over trainings),
+    `training_spread` the one over trainings (of each training's mean over folds), empty with one training,
+    and `errors` the statistical error that the finite number of test rows gives, for metrics that know
+    theirs.
     """
 
     verdict: Verdict
     message: str = ""
     scores: Scores = field(default_factory=dict)
     spread: Scores = field(default_factory=dict)
+    training_spread: Scores = field(default_factory=dict)
+    errors: Scores = field(default_factory=dict)
     fold_scores: tuple[Scores, ...] = ()
+    """One a job, in the order of the jobs."""
     gates: dict[str, Any] = field(default_factory=dict)
     scorer_version: str = ""
 
@@ -327,6 +357,8 @@ class BoardEntry:
             "message": self.scoring.message,
             "scores": self.scoring.scores,
             "spread": self.scoring.spread,
+            "training_spread": self.scoring.training_spread,
+            "errors": self.scoring.errors,
             "gates": self.scoring.gates,
             "wall_seconds": self.wall_seconds,
             "cpu_seconds": self.cpu_seconds,
@@ -343,10 +375,12 @@ class BoardEntry:
             "seed": self.run_key.seed,
             "quick": self.run_key.quick,
             "gpus": self.run_key.gpus,
+            "trainings": self.run_key.trainings,
             "versions": self.versions,
             "folds": [
                 {
                     "fold": outcome.fold,
+                    "training": outcome.training,
                     "verdict": outcome.verdict.value,
                     "message": outcome.message,
                     "scores": scored[index] if index < len(scored) else {},

@@ -55,6 +55,8 @@ def _limits(challenge: Challenge) -> Table:
     table.add_row("scratch", f"{_size(limits.scratch_bytes)} in /tmp")
     table.add_row("log", f"{_size(limits.log_bytes)} kept")
     table.add_row("processes", str(limits.processes))
+    if challenge.config.trainings > 1:
+        table.add_row("trainings", f"{challenge.config.trainings} of every fold, with seeds one apart")
     if limits.cores is not None:
         table.add_row("cores", str(limits.cores))
     if limits.gpu_seconds is not None:

@@ -78,6 +78,12 @@ def _size(ctx: click.Context, param: click.Parameter, value: str | None) -> int 
     "--gpu-memory", callback=_size, metavar="BYTES|8GiB", help="GPU memory of a fold's process tree."
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of every fold.")
+@click.option(
+    "--trainings",
+    type=click.IntRange(min=1, max=1000),
+    metavar="N",
+    help="How often every fold is trained, with seeds one apart; default: the challenge's own number.",
+)
 @click.option("--quick", is_flag=True, help="First fold only, with RAMP_TEST_MODE=1: a quick look.")
 @click.option("--rerun", is_flag=True, help="Run again what is recorded already.")
 @click.option("--data-label", metavar="NAME", help="For RAMP kits with several data sets.")
@@ -100,6 +106,7 @@ def command(
     gpu_seconds: float | None,
     gpu_memory: int | None,
     seed: int,
+    trainings: int | None,
     quick: bool,
     rerun: bool,
     data_label: str | None,
@@ -142,6 +149,7 @@ def command(
             limits=limits,
             gpus=gpus,
             seed=seed,
+            trainings=trainings,
             quick=quick,
             rerun=rerun,
             data_label=data_label,

@@ -31,6 +31,9 @@ CONFIG_NAME = "challenge.toml"
 CHECKSUMS = {"sha256": 64, "md5": 32, "adler32": 8}
 """Checksums that a source may pin, with their number of hexadecimal digits."""
 
+MOST_TRAININGS = 1000
+"""More would be a mistake."""
+
 COLUMN_TYPES = ("int64", "float64", "string")
 """Types that a column of a prediction file may have."""
 
@@ -110,6 +113,8 @@ class ChallengeConfig:
     licence: str = ""
     citation: str = ""
     limits: Limits = field(default_factory=Limits)
+    trainings: int = 1
+    """How often every fold is trained, each time with another seed."""
     withheld: tuple[str, ...] = ()
     prediction_file: PredictionFile | None = None
     sources: tuple[Source, ...] = ()
@@ -351,6 +356,11 @@ def read_config(folder: Path) -> ChallengeConfig:
     reader = _Reader(file, document, "")
     values: dict[str, Any] = {key: reader.text(key) for key in ("title", "summary", "licence", "citation")}
     values["official_metric"] = reader.take("official_metric", str)
+    trainings = reader.take("trainings", int)
+    if trainings is not None:
+        if not 1 <= trainings <= MOST_TRAININGS:
+            raise reader.error("trainings", f"a whole number from 1 to {MOST_TRAININGS}", _show(trainings))
+        values["trainings"] = trainings
     sections: dict[str, tuple[str, Callable[[_Reader], object]]] = {
         "limits": ("limits", _read_limits),
         "features": ("withheld", lambda features: features.names("withheld")),

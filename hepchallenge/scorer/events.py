@@ -100,6 +100,10 @@ class EventScorer(Scorer):
                 raise InvalidSubmission(f"metric {metric.name} is {value} on {part}, not a finite number")
             scores.setdefault(str(metric.name), {})[part] = value
 
+    def errors(self, predictions: Sequence[Mapping[str, np.ndarray]]) -> Scores:
+        """Return nothing: no metric of events tells an error yet."""
+        return {}
+
     def score_bags(self, predictions: Sequence[Mapping[str, np.ndarray]], with_valid: bool) -> Scores:
         """Return nothing: groupings of hits are not combined."""
         return {}

@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import importlib.metadata
+import itertools
 import math
 import warnings
 from collections.abc import Mapping, Sequence
@@ -207,13 +208,13 @@ class Scorer:
             scores.setdefault(str(score_type.name), {})[part] = value
 
     def score_bags(self, predictions: Sequence[Mapping[str, np.ndarray]], with_valid: bool) -> Scores:
-        """Return the scores of the combined folds on validation and test rows."""
+        """Return the scores of the combined folds, of all trainings, on validation and test rows."""
         scores: Scores = {}
         truth = self._truth
         if with_valid:
             valid = [
                 (self._make(arrays["train"], valid_is), valid_is)
-                for arrays, (_, valid_is) in zip(predictions, truth.folds, strict=True)
+                for arrays, (_, valid_is) in zip(predictions, itertools.cycle(truth.folds), strict=False)
             ]
             self._bag("valid", self._whole_truth("train"), valid, scores)
         if truth.y_test is not None and all("test" in arrays for arrays in predictions):
@@ -260,33 +261,85 @@ class Scorer:
         return found
 
     def finish(self, fold_scores: Sequence[Scores], bagged: Scores) -> Scoring:
-        """Return the scoring of a run from the scores of its folds and of their combination."""
+        """Return the scoring of a run from the scores of its jobs and of their combination.
+
+        Parameters
+        ----------
+        fold_scores
+            One a job: all folds of the first training, then all of the second, and so on.
+        bagged
+            What `score_bags` gave.
+        """
         scores: Scores = {}
         spread: Scores = {}
+        training_spread: Scores = {}
+        # A prediction file is one job, whatever the number of folds.
+        n_trainings = max(1, len(fold_scores) // len(self._truth.folds))
         for metric in fold_scores[0]:
             scores[metric], spread[metric] = {}, {}
             for part in fold_scores[0][metric]:
                 values = np.array([fold[metric][part] for fold in fold_scores])
                 scores[metric][part] = float(values.mean())
-                spread[metric][part] = float(values.std())
+                table = values.reshape(n_trainings, -1)
+                spread[metric][part] = float(table.mean(axis=0).std())
+                if n_trainings > 1:
+                    training_spread.setdefault(metric, {})[part] = float(table.mean(axis=1).std())
             scores[metric] |= bagged.get(metric, {})
         return Scoring(
             verdict=Verdict.SCORED,
             scores=scores,
             spread=spread,
+            training_spread=training_spread,
             fold_scores=tuple(fold_scores),
             scorer_version=self.version,
         )
+
+    def errors(self, predictions: Sequence[Mapping[str, np.ndarray]]) -> Scores:
+        """Return the statistical errors of test scores, for metrics that have a method `uncertainty`.
+
+        It is called as `score_function` is and returns the standard deviation that the finite number of rows
+        gives. The mean over jobs is told: all of them are tested on the same rows, so it does not shrink.
+        """
+        errors: Scores = {}
+        knowing = [metric for metric in self._score_types if callable(getattr(metric, "uncertainty", None))]
+        if not knowing or self._truth.y_test is None:
+            return errors
+        rows_of: dict[str, np.ndarray | None] = {"test": None, **self._truth.parts}
+        for part, rows in rows_of.items():
+            for metric in knowing:
+                values = []
+                for arrays in predictions:
+                    if rows is None:
+                        true = copy.deepcopy(self._whole_truth("test"))
+                    else:
+                        true = self._truth_rows("test", rows)
+                    values.append(metric.uncertainty(true, self._make(arrays["test"], rows)))
+                errors.setdefault(str(metric.name), {})[part] = float(np.mean(values))
+        return errors
 
     def score_run(
         self,
         predictions: Sequence[Mapping[str, np.ndarray]],
         kind: str,
         seconds: Sequence[Mapping[str, float]] | None = None,
+        known: Sequence[Scores] | None = None,
     ) -> Scoring:
-        """Score a whole run; a submission's fault becomes the verdict `invalid_submission`."""
+        """Score a whole run; a submission's fault becomes the verdict `invalid_submission`.
+
+        Parameters
+        ----------
+        predictions
+            One mapping a job: all folds of the first training, then all of the second, and so on.
+        kind
+            `code` or `predictions`, as the submission's record says.
+        seconds
+            Wall-clock seconds by event, one mapping a job, for challenges that have events.
+        known
+            What `score_fold` gave for the jobs, if it was asked already.
+        """
         is_code = kind == "code"
         times = seconds or [{}] * len(predictions)
+        n_folds = len(self._truth.folds)
         try:
             gates = self.check_gates(predictions)
             if failed := [name for name, found in gates.items() if not found["passed"]]:
@@ -296,14 +349,14 @@ class Scorer:
                     gates=gates,
                     scorer_version=self.version,
                 )
-            folds = [
-                self.score_fold(number if is_code else None, arrays, times[number])
+            folds = known or [
+                self.score_fold(number % n_folds if is_code else None, arrays, times[number])
                 for number, arrays in enumerate(predictions)
             ]
             if not any(folds):
                 raise InvalidSubmission("there is nothing to score: the test labels are not known here")
             scoring = self.finish(folds, self.score_bags(predictions, with_valid=is_code))
-            return replace(scoring, gates=gates)
+            return replace(scoring, gates=gates, errors=self.errors(predictions))
         except InvalidSubmission as error:
             return Scoring(
                 verdict=Verdict.INVALID_SUBMISSION, message=str(error), scorer_version=self.version

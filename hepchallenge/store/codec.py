@@ -116,6 +116,7 @@ def encode_key(key: RunKey) -> str:
             "seed": int(key.seed),
             "quick": bool(key.quick),
             "gpus": int(key.gpus),
+            "trainings": int(key.trainings),
         }
     )
 

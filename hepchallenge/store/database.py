@@ -263,18 +263,18 @@ class Store:
                     connection,
                     table,
                     run_id=run.id,
-                    fold=outcome.fold,
+                    fold=outcome.job,
                     verdict=outcome.verdict.value,
                     outcome=encoded,
                     created_at=_now(connection),
                 )
-            wanted = select(table.c.outcome).where(table.c.run_id == run.id, table.c.fold == outcome.fold)
+            wanted = select(table.c.outcome).where(table.c.run_id == run.id, table.c.fold == outcome.job)
             settled = connection.execute(wanted).scalar_one_or_none()
             if settled is not None:
                 return codec.decode_fold(settled)
             connection.execute(
                 insert(schema.infrastructure_failures).values(
-                    run_id=run.id, fold=outcome.fold, outcome=encoded, created_at=_now(connection)
+                    run_id=run.id, fold=outcome.job, outcome=encoded, created_at=_now(connection)
                 )
             )
             return outcome
@@ -282,7 +282,7 @@ class Store:
         return self._do(work, write=True)
 
     def fold_outcomes(self, run: Run) -> dict[int, FoldOutcome]:
-        """Return the final outcomes of a run by fold; a fold that is not in it has yet to be run."""
+        """Return the final outcomes of a run by job; one that is not in it has yet to be run."""
         table = schema.folds
         wanted = select(table.c.fold, table.c.outcome).where(table.c.run_id == run.id).order_by(table.c.fold)
         return {row.fold: codec.decode_fold(row.outcome) for row in self._rows(wanted)}
@@ -607,7 +607,7 @@ def _entries(
         wanted = select(table.c.run_id, table.c.outcome).join(runs).where(fits).order_by(table.c.id)
         for row in connection.execute(wanted):
             outcome = codec.decode_fold(row.outcome)
-            outcomes[row.run_id][outcome.fold] = outcome
+            outcomes[row.run_id][outcome.job] = outcome
 
     best: dict[str, tuple[bool, Any, Scoring]] = {}
     for row in connection.execute(select(runs).where(fits).order_by(runs.c.attempt)):

@@ -82,7 +82,8 @@ folds = Table(
     Column("created_at", String(40), nullable=False),
     UniqueConstraint("run_id", "fold"),
 )
-"""Outcomes that the submission brought about itself: one a fold, for good."""
+"""Outcomes that the submission brought about itself: one a job, for good. `fold` is the number of the job:
+fold and training in one, the fold itself with one training."""
 
 infrastructure_failures = Table(
     "infrastructure_failures",

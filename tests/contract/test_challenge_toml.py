@@ -18,6 +18,7 @@ FULL = """
 title = "Small"
 summary = "A small challenge."
 official_metric = "acc"
+trainings = 9
 licence = "CC0"
 citation = "doi"
 [limits]
@@ -80,6 +81,7 @@ def test_every_key_arrives_where_it_belongs(write: Callable[..., Path]) -> None:
         gpu_seconds=90,
         gpu_memory_bytes=6 * 1024**3,
     )
+    assert config.trainings == 9
     assert config.withheld == ("Weight", "Label")
     assert config.prediction_file is not None
     assert list(config.prediction_file.columns) == ["EventId", "Score", "Class"]
@@ -101,6 +103,8 @@ def test_without_the_file_there_are_defaults(tmp_path: Path) -> None:
     [
         ("title =", "titel =", "titel"),
         ('title = "Small"', "title = 3", "title"),
+        ("trainings = 9", "trainings = 0", "trainings"),
+        ("trainings = 9", "trainings = 1001", "trainings"),
         ("fit_wall = 30", "fit_wall = 0", "limits.fit_wall"),
         ("fit_wall = 30", "fit_wall = true", "limits.fit_wall"),
         ("fit_wall = 30", "fit_wall = inf", "limits.fit_wall"),

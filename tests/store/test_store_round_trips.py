@@ -148,11 +148,11 @@ def test_fold_outcomes_come_back_from_text(record: FoldOutcome) -> None:
 def test_an_outcome_and_a_key_from_before_gpus_were_recorded_can_be_read() -> None:
     record, run_key = FoldOutcome(fold=1, verdict=Verdict.SCORED, cpu_seconds=2.5), key()
     old_record, old_key = codec.loads(codec.encode_fold(record)), codec.loads(codec.encode_key(run_key))
-    for name in ("gpus", "gpu_seconds", "gpu_peak_memory_bytes", "event_seconds"):
+    for name in ("gpus", "gpu_seconds", "gpu_peak_memory_bytes", "event_seconds", "training"):
         del old_record[name]
     for name in ("gpu_seconds", "gpu_memory_bytes", "cores"):
         del old_key["limits"][name]
-    del old_key["gpus"]
+    del old_key["gpus"], old_key["trainings"]
     assert codec.decode_fold(codec.dumps(old_record)) == record
     assert codec.decode_key(codec.dumps(old_key)) == run_key
 
