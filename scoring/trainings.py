@@ -66,9 +66,6 @@ def kept_runs(values: ArrayLike) -> BoolArray:
         return np.ones(len(runs), dtype=np.bool_)
     low, high = np.percentile(runs, _CORE)
     core = runs[(runs >= low) & (runs <= high)]
-    if (core == core[0]).all():
-        # A mean of equal values may differ from them in its last digit.
-        return np.asarray(runs == core[0])
     center, width = core.mean(), _SIGMAS * core.std()
     return np.asarray((runs >= center - width) & (runs <= center + width))
 

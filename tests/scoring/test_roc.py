@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hepchallenge.exceptions import InvalidSubmission
@@ -20,6 +20,7 @@ rows = (
 )
 
 
+@settings(deadline=None)
 @given(rows)
 def test_the_area_is_the_share_of_correctly_ordered_pairs(drawn: tuple[np.ndarray, np.ndarray]) -> None:
     score, signal = drawn
@@ -28,6 +29,7 @@ def test_the_area_is_the_share_of_correctly_ordered_pairs(drawn: tuple[np.ndarra
     assert roc_auc(score, signal) == pytest.approx(expected, abs=1e-12)
 
 
+@settings(deadline=None)
 @given(rows)
 def test_the_curve_has_a_vertex_for_each_different_score(drawn: tuple[np.ndarray, np.ndarray]) -> None:
     score, signal = drawn
@@ -39,6 +41,7 @@ def test_the_curve_has_a_vertex_for_each_different_score(drawn: tuple[np.ndarray
     assert curve.n_background == np.count_nonzero(~signal)
 
 
+@settings(deadline=None)
 @given(rows, st.randoms(use_true_random=False))
 def test_the_order_of_rows_and_a_rising_function_change_nothing(drawn, random) -> None:  # type: ignore[no-untyped-def]
     score, signal = drawn
@@ -49,6 +52,7 @@ def test_the_order_of_rows_and_a_rising_function_change_nothing(drawn, random) -
         np.testing.assert_array_equal(found, expected)
 
 
+@settings(deadline=None)
 @given(rows)
 def test_the_area_of_the_complement_is_the_complement_of_the_area(drawn) -> None:  # type: ignore[no-untyped-def]
     score, signal = drawn
@@ -56,6 +60,7 @@ def test_the_area_of_the_complement_is_the_complement_of_the_area(drawn) -> None
     assert roc_auc(score, ~signal) == pytest.approx(1 - roc_auc(score, signal), abs=1e-12)
 
 
+@settings(deadline=None)
 @given(rows, st.integers(0, 100))
 def test_a_weight_of_two_counts_as_two_rows(drawn, seed: int) -> None:  # type: ignore[no-untyped-def]
     score, signal = drawn

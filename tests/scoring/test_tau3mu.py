@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hepchallenge.exceptions import InvalidSubmission
@@ -99,6 +99,7 @@ def test_mistakes_at_high_signal_efficiency_cost_nothing() -> None:
     assert roc_auc_truncated([0.9, 0.8, 0.7, 0.6, 0.1, 0.95], [1, 1, 1, 1, 1, 0]) == pytest.approx(0)
 
 
+@settings(deadline=None)
 @given(rows)
 def test_the_banded_area_is_the_mean_rejection_weighted_by_band(drawn: Rows) -> None:
     prediction, signal = drawn
@@ -117,17 +118,20 @@ def test_the_banded_area_is_the_mean_rejection_weighted_by_band(drawn: Rows) -> 
     assert roc_auc_banded(prediction, signal) == pytest.approx(integrated, abs=1e-3)
 
 
+@settings(deadline=None)
 @given(rows)
 def test_clipping_at_vertices_never_adds_to_the_area(drawn: Rows) -> None:
     assert -1e-12 <= roc_auc_truncated(*drawn) <= roc_auc_banded(*drawn) + 1e-12 <= 1 + 2e-12
 
 
+@settings(deadline=None)
 @given(rows)
 def test_equally_weighted_bands_give_the_plain_area(drawn: Rows) -> None:
     for function in (roc_auc_banded, roc_auc_truncated):
         assert function(*drawn, band_weights=(2, 2, 2, 2, 2)) == pytest.approx(roc_auc(*drawn), abs=1e-12)
 
 
+@settings(deadline=None)
 @given(rows)
 def test_the_complement_with_reversed_bands_has_the_complement_of_the_banded_area(drawn: Rows) -> None:
     prediction, signal = drawn
@@ -136,6 +140,7 @@ def test_the_complement_with_reversed_bands_has_the_complement_of_the_banded_are
     assert roc_auc_banded(prediction, signal, band_weights=weights) == pytest.approx(1 - mirrored, abs=1e-12)
 
 
+@settings(deadline=None)
 @given(rows, st.randoms(use_true_random=False))
 def test_the_order_of_rows_and_a_rising_function_change_no_area(drawn: Rows, random) -> None:  # type: ignore[no-untyped-def]
     prediction, signal = drawn
@@ -179,6 +184,7 @@ def test_the_distance_agrees_with_the_reference_events(expected) -> None:  # typ
         assert abs(agreement_ks(table["prediction"], table["is_mc"], weights) - values[name]) < 1e-9
 
 
+@settings(deadline=None)
 @given(rows, st.integers(0, 1000))
 def test_the_distance_is_the_largest_difference_at_any_cut(drawn: Rows, seed: int) -> None:
     prediction, simulated = drawn
@@ -198,6 +204,7 @@ def test_the_distance_is_the_largest_difference_at_any_cut(drawn: Rows, seed: in
     assert agreement_ks(1 - prediction, simulated, 3 * weight) == pytest.approx(found, abs=1e-9)
 
 
+@settings(deadline=None)
 @given(rows, st.randoms(use_true_random=False))
 def test_the_order_of_rows_and_a_rising_function_change_no_distance(drawn: Rows, random) -> None:  # type: ignore[no-untyped-def]
     prediction, simulated = drawn
@@ -269,6 +276,7 @@ def test_the_flatness_agrees_with_the_reference_events(expected) -> None:  # typ
         assert abs(found - values[name]) < 1e-9, name
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=25),
     st.integers(1, 8),
@@ -281,6 +289,7 @@ def test_the_flatness_is_what_its_definition_says(drawn, n_neighbours: int, step
     assert found == pytest.approx(by_definition(prediction, mass, n_neighbours, step), abs=1e-12)
 
 
+@settings(deadline=None)
 @given(st.permutations(range(12)), st.permutations(range(12)))
 def test_the_order_of_rows_and_rising_functions_change_no_flatness(
     ranks: list[int], order: list[int]
@@ -290,6 +299,7 @@ def test_the_order_of_rows_and_rising_functions_change_no_flatness(
     assert flatness_cvm(prediction[order] ** 2, np.exp(mass[order]), 4, 2) == pytest.approx(found, abs=1e-15)
 
 
+@settings(deadline=None)
 @given(st.permutations(range(12)))
 def test_the_complement_of_a_prediction_is_as_flat(ranks: list[int]) -> None:
     prediction = np.array(ranks) / 12
@@ -382,6 +392,7 @@ def test_only_rows_above_the_muon_cut_count() -> None:
     assert TruncatedAUC()(truth, np.array([0.2, 0.8, 0.0, 1.0])) == pytest.approx(0)
 
 
+@settings(deadline=None)
 @given(rows)
 def test_score_types_give_what_their_kernels_give(drawn: Rows) -> None:
     prediction, signal = drawn

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hepchallenge.exceptions import InvalidSubmission
@@ -116,6 +116,7 @@ def test_a_score_of_one_half_counts_as_background() -> None:
     assert accuracy([0.5 + 1e-9, 0.5 - 1e-9], [1, 0]) == 1
 
 
+@settings(deadline=None)
 @given(rows)
 def test_the_accuracy_of_the_complement_is_the_complement_save_for_halves(drawn: Rows) -> None:
     score, signal = drawn
@@ -161,6 +162,7 @@ def test_of_several_vertices_at_the_efficiency_interpolation_takes_the_last_and_
     assert background_rejection([0.95, *score[1:]], [1, 0, 1, 0, 0, 0], 1.0, "nearest").value == 4
 
 
+@settings(deadline=None)
 @given(rows, efficiencies)
 def test_the_rejection_is_that_of_cutting_tied_jets_by_lot(drawn: Rows, efficiency: float) -> None:
     score, signal = drawn
@@ -179,6 +181,7 @@ def test_the_rejection_is_that_of_cutting_tied_jets_by_lot(drawn: Rows, efficien
     assert found.value == pytest.approx(1 / max(eps, 1 / np.sum(~signal)), rel=1e-6)
 
 
+@settings(deadline=None)
 @given(rows, efficiencies, st.sampled_from(["interpolated", "nearest", "inverse"]), st.integers(0, 9))
 def test_the_order_of_rows_and_a_rising_function_change_no_rejection(
     drawn, efficiency, convention, seed
@@ -189,6 +192,7 @@ def test_the_order_of_rows_and_a_rising_function_change_no_rejection(
     assert changed == background_rejection(score, signal, efficiency, convention)
 
 
+@settings(deadline=None)
 @given(rows, efficiencies, efficiencies, st.sampled_from(["interpolated", "inverse"]))
 def test_the_rejection_never_rises_with_the_efficiency(drawn, one, other, convention) -> None:  # type: ignore[no-untyped-def]
     low, high = sorted((one, other))
@@ -196,6 +200,7 @@ def test_the_rejection_never_rises_with_the_efficiency(drawn, one, other, conven
     assert first.value >= second.value * (1 - 1e-12)
 
 
+@settings(deadline=None)
 @given(rows, efficiencies, st.sampled_from(["interpolated", "nearest", "inverse"]))
 def test_the_rejection_is_from_1_to_the_number_of_background_jets(drawn, efficiency, convention) -> None:  # type: ignore[no-untyped-def]
     found = background_rejection(*drawn, efficiency, convention)
@@ -204,6 +209,7 @@ def test_the_rejection_is_from_1_to_the_number_of_background_jets(drawn, efficie
     assert 0 <= found.background_efficiency <= found.upper_limit() <= 1
 
 
+@settings(deadline=None)
 @given(rows, efficiencies)
 def test_weights_of_two_count_as_two_jets(drawn: Rows, efficiency: float) -> None:
     score, signal = drawn
@@ -252,6 +258,10 @@ def test_the_upper_limit_is_the_efficiency_at_which_so_few_jets_are_improbable()
     limit = five.upper_limit()
     at_most_five = sum(math.comb(100, k) * limit**k * (1 - limit) ** (100 - k) for k in range(6))
     assert at_most_five == pytest.approx(0.05)
+    # In double precision, 7/25 of 25 is a little more than 7.
+    assert BackgroundRejection(0.3, 7 / 25, 25.0, 25 / 7, False).upper_limit() == pytest.approx(
+        0.4623, abs=1e-4
+    )
     with pytest.raises(ValueError, match="coverage must be between 0 and 1, got 1"):
         none.upper_limit(1)
 
@@ -280,7 +290,8 @@ def trainings(n_runs: int = 9, n_jets: int = 3000) -> tuple[np.ndarray, np.ndarr
     rng = np.random.default_rng(7)
     signal = rng.random(n_jets) < 0.5
     logit = signal - 0.5 + rng.normal(0, 0.7, n_jets) + rng.normal(0, 1.2, (n_runs, n_jets))
-    return 1 / (1 + np.exp(-logit)), signal
+    # Rounded, as it is only among ties that conventions differ much.
+    return np.round(1 / (1 + np.exp(-logit)), 1), signal
 
 
 @pytest.mark.parametrize("combine", ["mean", "median"])
@@ -294,7 +305,7 @@ def test_the_ensemble_is_the_one_of_median_rejection_of_all_84(combine) -> None:
         for s in subsets
     ]
     assert len(found.rejections) == 84
-    assert len(set(values)) > 10
+    assert len(set(values)) == 84
     np.testing.assert_allclose(found.rejections, values)
     assert found.std == pytest.approx(np.std(values))
     chosen = values[subsets.index(found.subset)]
@@ -334,6 +345,7 @@ def test_impossible_ensembles_are_refused(change, error, message: str) -> None: 
 # Weights for flatness.
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 60), st.booleans()), max_size=60))
 def test_weighted_distributions_are_flat_and_the_same_in_both_classes(drawn) -> None:  # type: ignore[no-untyped-def]
     values, signal = np.array([(5.0, True), (5.0, False), *drawn]).T
@@ -348,6 +360,11 @@ def test_weighted_distributions_are_flat_and_the_same_in_both_classes(drawn) -> 
         np.testing.assert_allclose(summed[shared], counted[shared].sum() / shared.sum())
         assert not summed[~shared].any()
     assert not weights[values > 50].any()
+
+
+def test_a_jet_at_the_last_edge_counts_and_one_at_an_inner_edge_is_in_the_upper_bin() -> None:
+    weights = flat_weights([0, 1, 2, 0, 0, 1], [1, 1, 1, 0, 0, 0], [0, 1, 2])
+    assert weights.tolist() == [1.5, 0.75, 0.75, 0.75, 0.75, 1.5]
 
 
 def test_flat_weights_take_the_gain_from_a_tagger_of_the_quantity() -> None:
@@ -390,6 +407,7 @@ def test_impossible_distributions_cannot_be_made_flat(values, signal, edges, mes
 # Score types.
 
 
+@settings(deadline=None)
 @given(rows)
 def test_score_types_read_one_column_or_one_for_each_class(drawn: Rows) -> None:
     score, signal = drawn

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hepchallenge.scoring.trainings import kept_runs, median_run, spread
@@ -71,6 +71,7 @@ def test_no_training_of_three_or_fewer_is_an_outlier(number: int) -> None:
     assert kept_runs([1.0, 2.0, 1000.0][:number]).all()
 
 
+@settings(deadline=None)
 @given(values)
 def test_the_unit_of_the_values_does_not_matter(drawn: list[float]) -> None:
     found, scaled = spread(drawn), spread(np.array(drawn) * 2.0)
@@ -78,6 +79,7 @@ def test_the_unit_of_the_values_does_not_matter(drawn: list[float]) -> None:
     assert scaled.std == pytest.approx(2 * found.std)
 
 
+@settings(deadline=None)
 @given(values)
 def test_the_median_of_the_kept_lies_among_them(drawn: list[float]) -> None:
     kept = np.array(drawn)[kept_runs(drawn)]
@@ -86,6 +88,7 @@ def test_the_median_of_the_kept_lies_among_them(drawn: list[float]) -> None:
     assert kept.min() <= found.median <= kept.max()
 
 
+@settings(deadline=None)
 @given(values)
 def test_as_many_trainings_are_worse_than_the_median_one_as_are_better(drawn: list[float]) -> None:
     chosen = drawn[median_run(drawn)]
