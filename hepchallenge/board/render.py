@@ -44,8 +44,36 @@ def _mean_and_spread(board: Board, row: RankedRow, metric: str, part: str) -> st
     precision = board.metric_info(metric).precision
     mean = _number(scoring.scores.get(metric, {}).get(part), precision)
     spread = _number(scoring.spread.get(metric, {}).get(part), precision)
-    several = part in PARTS and len(scoring.fold_scores) > 1
+    several = part in PARTS and len(scoring.fold_scores) > row.entry.run_key.trainings
     return f"{mean} ± {spread}" if mean and spread and several else mean
+
+
+_UNCERTAINTIES = ("over folds", "over trainings", "test sample")
+
+
+def _uncertainties(board: Board) -> list[list[str]]:
+    """Return a line per submission, metric and part with its uncertainties, kept apart.
+
+    Empty unless some submission was trained several times or some metric tells the error of the test sample:
+    otherwise the spread over folds, which stands beside the scores, is all there is.
+    """
+    scorings = [row.entry.scoring for row in board.ranked]
+    if not any(scoring.training_spread or scoring.errors for scoring in scorings):
+        return []
+    lines = []
+    for row in board.ranked:
+        scoring = row.entry.scoring
+        folds = scoring.spread if len(scoring.fold_scores) > row.entry.run_key.trainings else {}
+        for metric, part in board.columns():
+            kinds = (folds, scoring.training_spread, scoring.errors)
+            found = [kind.get(metric, {}).get(part) for kind in kinds]
+            if part in PARTS and any(value is not None for value in found):
+                # One digit more than the score: an error is of interest when it is small.
+                precision = board.metric_info(metric).precision + 1
+                values = [_number(value, precision) for value in found]
+                score = _number(scoring.scores.get(metric, {}).get(part), precision)
+                lines.append([str(row.rank), _name(row), clean(metric), _part(part), score, *values])
+    return lines
 
 
 def _name(row: RankedRow) -> str:
@@ -100,6 +128,12 @@ def to_terminal(board: Board, console: Console) -> None:
         needed = Measurement.get(console, console.options.update(width=10_000), whole).maximum
         for table in [whole] if needed <= console.width else [_rank_table(board), _score_table(board)]:
             console.print(table)
+    if lines := _uncertainties(board):
+        heads = ["#", "submission", "metric", "part"]
+        table = _table(board, "Uncertainties, kept apart", heads, ["score", *_UNCERTAINTIES])
+        for line in lines:
+            _add(table, line)
+        console.print(table)
     if board.unranked:
         console.print(_unranked_table(board))
     for note in board.notes:
@@ -240,6 +274,10 @@ def to_markdown(board: Board) -> str:
             for row in board.ranked
         ]
         lines += [*_markdown_table(heads, rows), ""]
+    if found := _uncertainties(board):
+        lines += ["## Uncertainties, kept apart" + (f" — {_TOY}" if board.is_toy else ""), ""]
+        heads = ["#", "submission", "metric", "part", "score", *_UNCERTAINTIES]
+        lines += [*_markdown_table(heads, [[markdown_cell(cell) for cell in line] for line in found]), ""]
     if board.unranked:
         lines += ["## Without a rank" + (f" — {_TOY}" if board.is_toy else ""), ""]
         rows = [
@@ -265,7 +303,12 @@ def to_csv(board: Board) -> str:
         [
             *("rank", "name", "team", "kind", "verdict", "message"),
             *(csv_cell(f"{clean(metric)} {part}") for metric, part in columns),
-            *(csv_cell(f"{clean(metric)} {part} spread") for metric, part in columns if part in PARTS),
+            *(
+                csv_cell(f"{clean(metric)} {part} {kind}")
+                for kind in ("spread", "training spread", "error")
+                for metric, part in columns
+                if part in PARTS
+            ),
             *("wall_seconds", "cpu_seconds", "peak_memory_bytes", "digest", "received_at", "run_at"),
             *("data", "data_digest", "challenge_version", "scorer_version", "versions"),
             *("isolation", "accounting", "seed", "quick"),
@@ -279,7 +322,10 @@ def to_csv(board: Board) -> str:
 
         scores = [exact(scoring.scores.get(metric, {}).get(part)) for metric, part in columns]
         spreads = [
-            exact(scoring.spread.get(metric, {}).get(part)) for metric, part in columns if part in PARTS
+            exact(kind.get(metric, {}).get(part))
+            for kind in (scoring.spread, scoring.training_spread, scoring.errors)
+            for metric, part in columns
+            if part in PARTS
         ]
         versions = "; ".join(f"{name} {version}" for name, version in sorted(entry.versions.items()))
         texts = [clean(entry.submission.name), clean(entry.submission.team), entry.submission.kind]
@@ -331,13 +377,28 @@ def _visible_scores(scores: dict[str, Any], hidden: frozenset[str]) -> dict[str,
     return {clean(metric): _harmless(by_part, hidden) for metric, by_part in scores.items()}
 
 
+def _visible_fold(fold: dict[str, Any], board: Board) -> dict[str, Any]:
+    """Return a fold's record without scores of hidden parts, and without what they could be made from."""
+    hidden = frozenset(ALL_PARTS) - set(board.parts)
+    own = ("scores", "event_seconds")
+    # Which test events are private is not known here.
+    seconds = {
+        key: value for key, value in fold["event_seconds"].items() if key.partition("/")[0] in board.parts
+    }
+    return {
+        **_harmless({key: value for key, value in fold.items() if key not in own}, frozenset()),
+        "event_seconds": _harmless(seconds, frozenset()),
+        "scores": _visible_scores(fold["scores"], hidden),
+    }
+
+
 def to_json(board: Board) -> str:
     """Return the board as one JSON document, `format` 1; its `submissions` are those of `score --json`."""
     hidden = frozenset(ALL_PARTS) - set(board.parts)
     submissions = []
     for row in board.rows:
         item = row.entry.to_dict()
-        scores, spread = item.pop("scores"), item.pop("spread")
+        by_part = {key: item.pop(key) for key in ("scores", "spread", "training_spread", "errors")}
         folds = item.pop("folds")
         submissions.append(
             {
@@ -345,15 +406,8 @@ def to_json(board: Board) -> str:
                 **_harmless(item, frozenset()),
                 **{key: clean(item[key], 200) for key in ("name", "team", "title")},
                 "gates": _harmless(item["gates"], hidden),
-                "scores": _visible_scores(scores, hidden),
-                "spread": _visible_scores(spread, hidden),
-                "folds": [
-                    {
-                        **_harmless({k: v for k, v in fold.items() if k != "scores"}, frozenset()),
-                        "scores": _visible_scores(fold["scores"], hidden),
-                    }
-                    for fold in folds
-                ],
+                **{key: _visible_scores(scores, hidden) for key, scores in by_part.items()},
+                "folds": [_visible_fold(fold, board) for fold in folds],
             }
         )
     document = {

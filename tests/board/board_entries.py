@@ -38,6 +38,10 @@ def entry(
     digest: str | None = None,
     folds: int = 2,
     spread: Scores | None = None,
+    training_spread: Scores | None = None,
+    errors: Scores | None = None,
+    trainings: int = 1,
+    event_seconds: dict[str, float] | None = None,
     gates: dict[str, Any] | None = None,
     scorer_version: str = "s1",
     **submission: Any,
@@ -55,6 +59,7 @@ def entry(
             limits=Limits(),
             seed=0,
             quick=quick,
+            trainings=trainings,
         ),
         data=data,
         isolation="namespaces",
@@ -67,13 +72,20 @@ def entry(
             message=message,
             scores=by_metric,
             spread=spread or {},
+            training_spread=training_spread or {},
+            errors=errors or {},
             fold_scores=(by_metric,) * folds,
             gates=gates or {},
             scorer_version=scorer_version,
         ),
         folds=tuple(
             FoldOutcome(
-                fold=fold, verdict=verdict, message=message, wall_seconds=1.25, peak_memory_bytes=2**20 * 7
+                fold=fold,
+                verdict=verdict,
+                message=message,
+                wall_seconds=1.25,
+                peak_memory_bytes=2**20 * 7,
+                event_seconds=event_seconds or {},
             )
             for fold in range(folds)
         ),

@@ -57,7 +57,15 @@ def test_private_scores_are_on_no_board_but_the_private_one(render: Any, part: s
     secret = parts(
         "train", "valid", "public", private=PRIVATE, test=WHOLE, bagged_private=PRIVATE, bagged_test=WHOLE
     )
-    one = entry("x", secret, spread=secret, gates={"mass": {"private": PRIVATE, "public": 0.5}})
+    one = entry(
+        "x",
+        secret,
+        spread=secret,
+        training_spread=secret,
+        errors=secret,
+        gates={"mass": {"private": PRIVATE, "public": 0.5}},
+        event_seconds={"valid/1": 0.5, "test/0": PRIVATE, "test/1": WHOLE},
+    )
     other = entry("y", secret, verdict=Verdict.GATE_FAILED, gates={"mass": {"private": PRIVATE}})
     shown = render(board(one, other, part=part))
     assert not re.search(r"0\.12|0\.99|0\.988|1\.12|1\.99|private", shown.replace(" private part", ""))
@@ -95,6 +103,28 @@ def test_no_text_in_the_csv_export_is_a_formula() -> None:
     one = entry("=1+1", verdict=Verdict.RUNTIME_ERROR, message="@SUM(A1)", team="-2+3")
     (row,) = rows_of(board(one))
     assert (row["name"], row["team"], row["message"]) == ("'=1+1", "'-2+3", "'@SUM(A1)")
+
+
+@pytest.mark.parametrize("render", [terminal, to_markdown], ids=["terminal", "md"])
+def test_three_uncertainties_stand_side_by_side(render: Any) -> None:
+    one = entry(
+        "x",
+        {"auc": {"test": 0.9}, "nll": {"test": 0.5}},
+        spread={"auc": {"test": 0.01234}},
+        training_spread={"auc": {"test": 0.00456}},
+        errors={"auc": {"test": 0.00789}},
+        folds=6,
+        trainings=3,
+    )
+    lines = [line for line in render(board(one)).splitlines() if "0.0123" in line]
+    assert len(lines) == 1
+    assert re.findall(r"0\.\d+", lines[0]) == ["0.9000", "0.0123", "0.0046", "0.0079"]
+    assert "over trainings" not in render(board(entry("x", 0.9, spread={"auc": {"test": 0.01234}})))
+
+
+def test_trainings_of_one_fold_have_no_spread_over_folds() -> None:
+    one = entry("x", 0.5, spread={"auc": {"test": 0.0}}, folds=3, trainings=3)
+    assert "±" not in to_markdown(board(one))
 
 
 def test_one_fold_has_no_spread() -> None:
