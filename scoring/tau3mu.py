@@ -256,7 +256,7 @@ def flatness_cvm(prediction: ArrayLike, mass: ArrayLike, n_neighbours: int = 200
     Examples
     --------
     >>> flatness_cvm([0.1, 0.4, 0.2, 0.3], [1.0, 2.0, 3.0, 4.0], n_neighbours=2, step=2)
-    0.0625
+    0.03125
     """
     for name, number in (("n_neighbours", n_neighbours), ("step", step)):
         if number < 1:

@@ -36,8 +36,8 @@ class Spread(NamedTuple):
 def kept_runs(values: ArrayLike) -> BoolArray:
     """Return which trainings are no outliers.
 
-    The core are the values between the percentiles 100/6 and 500/6, both included, interpolated linearly;
-    seven of nine different values. A training is kept if its value is within three standard deviations of the
+    The core are the values between the percentiles 100/6 and 500/6, both included, interpolated linearly:
+    five of nine different values. A training is kept if its value is within three standard deviations of the
     core around the mean of the core, limits included. All of fewer than four trainings are kept, as the rule
     would leave one of three, or none of two.
 

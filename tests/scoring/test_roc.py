@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
 import math
 
 import numpy as np
@@ -119,3 +121,10 @@ def test_probabilities_may_stand_in_a_single_column_but_not_in_two() -> None:
     assert probabilities([[0.0], [1.0]]).tolist() == [0.0, 1.0]
     with pytest.raises(InvalidSubmission, match=r"shape \(1, 2\)"):
         probabilities([[0.0, 1.0]])
+
+
+@pytest.mark.parametrize("module", ["roc", "tau3mu", "toptag", "trainings"])
+def test_examples_in_docstrings_show_what_they_give(module: str) -> None:
+    found = doctest.testmod(importlib.import_module(f"hepchallenge.scoring.{module}"))
+    assert found.attempted
+    assert not found.failed

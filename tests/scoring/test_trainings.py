@@ -59,6 +59,11 @@ def test_a_training_at_the_limit_of_three_standard_deviations_is_kept() -> None:
     assert kept_runs([-0.1, 1.0, 2.0, 3.0]).tolist() == [False, True, True, True]
 
 
+def test_the_core_of_seven_trainings_leaves_out_the_best_and_the_worst() -> None:
+    # Of mean 12 and standard deviation 1.41, so that 7.76 to 16.24 is kept.
+    assert kept_runs([0.0, 10, 11, 12, 13, 14, 16.2]).tolist() == [False, *[True] * 6]
+
+
 def test_equal_trainings_are_all_kept_and_have_no_spread() -> None:
     # The mean of seven times this number differs from it in the last digit.
     found = spread([403.0219560878243] * 7)
