@@ -1,4 +1,4 @@
-"""Turn published outputs of taggers into prediction files: `python -m hepchallenge.challenges.toptag.outputs`.
+"""Make prediction files of published outputs: `python -m hepchallenge.challenges.toptag.outputs FILE OUT`.
 
 Outputs are published as arrays of probabilities of all test jets in the order of the test file. As prediction
 files they are scored like any other: `hepchallenge score toptag OUT/*.parquet --data FOLDER`.

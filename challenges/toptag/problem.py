@@ -1,7 +1,7 @@
 """Top tagging: jets of hadronic top decays against jets of light quarks and gluons.
 
 The file ramp-test and hepchallenge both read. `X` are `Jets`, which stand for an array of shape (n, 200, 4):
-the four-momenta E, px, py, pz in GeV of up to 200 constituents by falling pT. `y` is an int array, 1 for tops.
+the momenta E, px, py, pz in GeV of up to 200 constituents by falling pT. `y` is an int array, 1 for tops.
 Jets of the published training and validation sets are the training rows, and the one fold trains on the
 former and validates on the latter.
 """
