@@ -351,6 +351,7 @@ class BoardEntry:
             "name": self.submission.name,
             "team": self.submission.team,
             "title": self.submission.title,
+            "parameters": self.submission.parameters,
             "kind": self.submission.kind,
             "digest": self.submission.digest,
             "verdict": self.scoring.verdict.value,

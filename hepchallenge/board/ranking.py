@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from hepchallenge.contract import Reference
 from hepchallenge.exceptions import UsageError
 from hepchallenge.records import BAGGED_PARTS, PARTS, BoardEntry, DataInfo, Verdict
 
@@ -61,6 +62,8 @@ class Board:
     rows: tuple[RankedRow, ...]
     """Ranked rows by rank, then those without a rank."""
     notes: tuple[str, ...] = ()
+    references: tuple[Reference, ...] = ()
+    """Published scores of the literature, shown apart and never ranked."""
 
     @property
     def ranked(self) -> tuple[RankedRow, ...]:
@@ -189,6 +192,7 @@ def make_board(
     official_metric: str,
     part: Literal["public", "private", "cv"] | None = None,
     title: str = "",
+    references: Sequence[Reference] = (),
 ) -> Board:
     """Rank entries for one audience and collect all that its board may show.
 
@@ -205,6 +209,8 @@ def make_board(
         `cv` ranks by the validation score and shows nothing of the test set; `public` by the public part of
         the test set (by the whole if it has no parts) and shows nothing of the private part; `private` by
         the private part (or the whole) and shows everything. None is `public`, or `cv` without a test set.
+    references
+        Published scores, to be shown beside.
 
     Raises
     ------
@@ -242,4 +248,5 @@ def make_board(
         parts=(chosen, *(name for name in visible if name != chosen)),
         rows=tuple(rows),
         notes=tuple(notes),
+        references=tuple(references),
     )

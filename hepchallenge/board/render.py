@@ -32,6 +32,7 @@ FORMAT = 1
 _TOY = "toy data (simulated)"
 _SHORT_DIGEST = 8
 _USAGE = ("wall", "CPU", "memory")
+_PUBLISHED = "Published, on the original data; not ranked"
 
 
 def _number(value: float | None, precision: int) -> str:
@@ -136,8 +137,43 @@ def to_terminal(board: Board, console: Console) -> None:
         console.print(table)
     if board.unranked:
         console.print(_unranked_table(board))
+    if board.references:
+        heads, lines = _references(board)
+        table = _table(board, _PUBLISHED, heads[:1], heads[1:])
+        for line in lines:
+            _add(table, line)
+        console.print(table)
     for note in board.notes:
         console.print(Text(note, style="yellow"))
+
+
+def _references(board: Board) -> tuple[list[str], list[list[str]]]:
+    """Return heads and lines of the published scores: a line a name, a column for each metric and part."""
+    metrics = [metric.name for metric in board.metrics]
+    found: dict[str, dict[tuple[str, str], str]] = {}
+    for reference in board.references:
+        doubt = "" if reference.confirmed else " (unconfirmed)"
+        value = f"{_number(reference.value, board.metric_info(reference.metric).precision)}{doubt}"
+        found.setdefault(reference.name, {})[reference.metric, reference.part] = value
+    keys = {key for values in found.values() for key in values}
+    columns = sorted(keys, key=lambda key: (metrics.index(key[0]), ALL_PARTS.index(key[1])))
+    heads = ["published", *(f"{clean(metric)} {_part(part)}" for metric, part in columns)]
+    lines = [[clean(name, 80), *(values.get(key, "") for key in columns)] for name, values in found.items()]
+    return heads, lines
+
+
+def _has_parameters(board: Board) -> bool:
+    return any(row.entry.submission.parameters is not None for row in board.ranked)
+
+
+def _parameter_head(board: Board) -> list[str]:
+    return ["parameters"] if _has_parameters(board) else []
+
+
+def _parameters(board: Board, row: RankedRow) -> list[str]:
+    """Return the number of trained parameters as the one cell of its column, if there is that column."""
+    count = row.entry.submission.parameters
+    return ["" if count is None else str(count)] if _has_parameters(board) else []
 
 
 def _table(board: Board, title: str, left: Iterable[str], right: Iterable[str], last: str = "") -> Table:
@@ -183,12 +219,12 @@ def _whole_table(board: Board) -> Table:
         board,
         "Ranked",
         ["#", "submission", "team", "metric"],
-        [*map(_part, parts), *_USAGE],
+        [*map(_part, parts), *_parameter_head(board), *_USAGE],
         "digest",
     )
     for row in board.ranked:
         before = [str(row.rank), _name(row), clean(row.entry.submission.team)]
-        after = _usage(row)
+        after = [*_parameters(board, row), *_usage(row)]
         for metric in metrics:
             scores = [_mean_and_spread(board, row, metric, part) for part in parts]
             if metric == metrics[0]:
@@ -202,10 +238,10 @@ def _whole_table(board: Board) -> Table:
 def _rank_table(board: Board) -> Table:
     """Return the ranks, the score that ranks and what the runs used."""
     score = f"{clean(board.metric)} {_part(board.part)}"
-    table = _table(board, "Ranked", ["#", "submission"], [score, *_USAGE], "digest")
+    table = _table(board, "Ranked", ["#", "submission"], [score, *_parameter_head(board), *_USAGE], "digest")
     for row in board.ranked:
         value = _mean_and_spread(board, row, board.metric, board.part)
-        _add(table, [str(row.rank), _name(row), value, *_usage(row)])
+        _add(table, [str(row.rank), _name(row), value, *_parameters(board, row), *_usage(row)])
     return table
 
 
@@ -257,6 +293,7 @@ def to_markdown(board: Board) -> str:
         heads = [
             *("#", "submission", "team"),
             *(markdown_cell(f"{clean(metric)} {_part(part)}") for metric, part in columns),
+            *_parameter_head(board),
             *("wall", "CPU", "memory", "digest", "data"),
         ]
         rows = [
@@ -265,6 +302,7 @@ def to_markdown(board: Board) -> str:
                 markdown_cell(_name(row)),
                 markdown_cell(clean(row.entry.submission.team)),
                 *(_mean_and_spread(board, row, metric, part) for metric, part in columns),
+                *_parameters(board, row),
                 _seconds(row.entry.wall_seconds),
                 _seconds(row.entry.cpu_seconds),
                 _memory(row.entry.peak_memory_bytes),
@@ -291,6 +329,13 @@ def to_markdown(board: Board) -> str:
             for row in board.unranked
         ]
         lines += [*_markdown_table(["submission", "team", "verdict", "message", "digest"], rows), ""]
+    if board.references:
+        heads, published = _references(board)
+        sources = sorted({markdown_cell(clean(reference.source, 200)) for reference in board.references})
+        lines += [f"## {_PUBLISHED}", ""]
+        cells = [[markdown_cell(cell) for cell in line] for line in published]
+        lines += [*_markdown_table([markdown_cell(head) for head in heads], cells), ""]
+        lines += [f"Sources: {'; '.join(sources)}.", ""]
     return "\n".join(lines)
 
 
@@ -310,6 +355,7 @@ def to_csv(board: Board) -> str:
                 if part in PARTS
             ),
             *("wall_seconds", "cpu_seconds", "peak_memory_bytes", "digest", "received_at", "run_at"),
+            "parameters",
             *("data", "data_digest", "challenge_version", "scorer_version", "versions"),
             *("isolation", "accounting", "seed", "quick"),
         ]
@@ -334,6 +380,7 @@ def to_csv(board: Board) -> str:
             clean(entry.submission.digest, 100),
             clean(entry.received_at),
             clean(entry.run_at),
+            "" if entry.submission.parameters is None else str(entry.submission.parameters),
             entry.data.kind,
             clean(entry.data.digest, 100),
             clean(entry.run_key.challenge_version, 100),
@@ -419,6 +466,17 @@ def to_json(board: Board) -> str:
         "lower_is_better": board.metric_info(board.metric).lower_is_better,
         "part": board.part,
         "notes": list(board.notes),
+        "published": [
+            {
+                "name": clean(reference.name, 200),
+                "metric": clean(reference.metric),
+                "part": reference.part,
+                "value": reference.value,
+                "source": clean(reference.source, 500),
+                "confirmed": reference.confirmed,
+            }
+            for reference in board.references
+        ],
         "submissions": submissions,
     }
     # ASCII, and no angle brackets: harmless even when pasted into a page.

@@ -28,6 +28,7 @@ def load_board(
         title=loaded.title,
         metrics=metric_infos(loaded.problem.score_types),
         official_metric=loaded.official_metric,
+        references=loaded.config.references,
         part=cast(Literal["public", "private", "cv"] | None, part),
     )
 

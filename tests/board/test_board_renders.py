@@ -15,6 +15,7 @@ from board_entries import METRICS, TOY, board, entry, parts
 from rich.console import Console
 
 from hepchallenge.board import EXPORTERS, Board, export, to_csv, to_json, to_markdown, to_terminal
+from hepchallenge.contract import Reference
 from hepchallenge.exceptions import StoreError, UnknownName
 from hepchallenge.records import Verdict
 
@@ -127,6 +128,52 @@ def test_trainings_of_one_fold_have_no_spread_over_folds() -> None:
     assert "±" not in to_markdown(board(one))
 
 
+PUBLISHED = (
+    Reference(name="winner", metric="auc", part="test", value=0.9871, source="a paper", confirmed=True),
+    Reference(name="winner", metric="nll", part="test", value=0.25, source="a paper", confirmed=True),
+    Reference(name="<b>|", metric="auc", part="private", value=0.5, source="=1+1", confirmed=False),
+)
+
+
+@pytest.mark.parametrize("render", [terminal, to_markdown], ids=["terminal", "md"])
+def test_published_scores_stand_apart_and_have_no_rank(render: Any) -> None:
+    shown = render(board(entry("x", 0.5), references=PUBLISHED))
+    ours, published = shown.split("Published, on the original data; not ranked")
+    assert "winner" not in ours
+    (line,) = [line for line in published.splitlines() if "winner" in line]
+    assert re.findall(r"\d\.\d+", line) == ["0.987", "0.25"]
+    assert "0.500 (unconfirmed)" in published
+    assert "Published" not in render(board(entry("x", 0.5)))
+
+
+def test_programs_get_published_scores_with_their_source() -> None:
+    text = to_json(board(entry("x", 0.5), references=PUBLISHED))
+    first, _, last = json.loads(text)["published"]
+    assert first == {
+        "name": "winner",
+        "metric": "auc",
+        "part": "test",
+        "value": 0.9871,
+        "source": "a paper",
+        "confirmed": True,
+    }
+    assert not last["confirmed"]
+    assert "<b>" not in text
+
+
+@pytest.mark.parametrize("render", [terminal, to_markdown], ids=["terminal", "md"])
+def test_the_number_of_trained_parameters_is_shown_where_some_row_tells_it(render: Any) -> None:
+    small = entry("small", 0.5)
+    shown = render(board(small, entry("large", 0.6, parameters=123456)))
+    assert "123456" in shown
+    assert "parameters" in shown
+    assert "parameters" not in render(board(small))
+    assert [row["parameters"] for row in rows_of(board(small, entry("large", 0.6, parameters=123456)))] == [
+        "123456",
+        "",
+    ]
+
+
 def test_one_fold_has_no_spread() -> None:
     shown = to_markdown(board(entry("x", 0.5, spread={"auc": {"test": 0.0}}, folds=1)))
     assert "±" not in shown
@@ -171,6 +218,7 @@ def test_the_json_export_has_the_objects_of_score_json_plus_a_rank() -> None:
         "metric": "auc",
         "lower_is_better": False,
         "part": "test",
+        "published": [],
         "notes": [],
     }
     assert document["submissions"] == [{"rank": 1, **json.loads(json.dumps(one.to_dict()))}]
