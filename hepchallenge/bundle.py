@@ -3,8 +3,9 @@
 The trusted side writes a bundle once; every fold of every submission maps it copy-on-write. All of
 them share the pages of the file, each may change its own view in place (as RAMP kits do), and no
 change reaches the file or another fold. A bundle may also lie in sealed memory without a name, which is
-handed over as a descriptor when its turn has come. Bundles only ever travel from the trusted to the untrusted
-side, which is why pickle is safe here; nothing that a submission wrote is ever unpickled.
+handed over as a descriptor when its turn has come, copied by who gets it, and taken back. Bundles only ever
+travel from the trusted to the untrusted side, which is why pickle is safe here; nothing that a submission
+wrote is ever unpickled.
 
 Layout: an 8-byte magic, the number of blocks, the block sizes (little-endian u64), then the blocks,
 each starting at a multiple of 64 bytes. Block 0 is a pickle (protocol 5), the rest are its
@@ -26,7 +27,15 @@ from typing import Any, BinaryIO
 
 from hepchallenge.exceptions import InfrastructureError, OrganiserError
 
-__all__ = ["dump_object", "dump_whole", "load_bundle", "load_shared", "share_object", "write_bundle"]
+__all__ = [
+    "dump_object",
+    "dump_whole",
+    "load_bundle",
+    "load_shared",
+    "share_object",
+    "take_back",
+    "write_bundle",
+]
 
 _MAGIC = b"HEPBNDL1"
 _ALIGN = 64
@@ -99,10 +108,10 @@ def _write_to(file: BinaryIO, header: bytes, blocks: list[memoryview]) -> None:
 
 
 def share_object(value: object) -> int:
-    """Return a descriptor of sealed memory that holds the bundle of an object; the caller closes it.
+    """Return a descriptor of sealed memory that holds the bundle of an object, to be given to `take_back`.
 
-    Whoever gets the descriptor can read it and map it copy-on-write, but not change it, and there is no path
-    by which it could be opened before.
+    Whoever gets the descriptor can read it, but not write to it or make it larger, and there is no path by
+    which it could be opened before.
 
     Raises
     ------
@@ -116,12 +125,25 @@ def share_object(value: object) -> int:
     try:
         with os.fdopen(descriptor, "wb", closefd=False) as file:
             _write_to(file, header, blocks)
-        seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
+        # Not F_SEAL_SHRINK: it is emptied when it is taken back.
+        seals = fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
         fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, seals)
     except OSError as error:
         os.close(descriptor)
         raise InfrastructureError(f"cannot hold inputs in memory: {error.strerror}") from error
     return descriptor
+
+
+def take_back(descriptor: int) -> None:
+    """Free the memory of `share_object`, whoever else holds it, and close the descriptor.
+
+    It is this process's memory, for which no limit of the other side counts: one that kept the descriptors of
+    all events could fill up the host.
+    """
+    try:
+        os.ftruncate(descriptor, 0)
+    finally:
+        os.close(descriptor)
 
 
 def write_bundle(value: object, folder: Path) -> Path:
@@ -161,23 +183,34 @@ def load_bundle(path: str | os.PathLike[str]) -> Any:
         If the file is not a bundle or is shorter than it says.
     """
     with open(path, "rb") as file:
-        return load_shared(file.fileno(), str(path))
+        size = os.fstat(file.fileno()).st_size
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY) if size else b""
+    return _unpack(memoryview(mapped), str(path))
 
 
-def load_shared(descriptor: int, path: str = "shared memory") -> Any:
-    """Return the object of the bundle that a descriptor leads to, as `load_bundle` does.
+def load_shared(descriptor: int) -> Any:
+    """Return the object of the bundle in shared memory, its arrays in memory of this process's own.
 
-    The descriptor may be closed afterwards.
+    The descriptor may be closed and its memory taken back afterwards.
 
     Raises
     ------
     InfrastructureError
-        If it is not a bundle or is shorter than it says; the message calls it `path`.
+        If it is not a bundle or is shorter than it says.
     """
     size = os.fstat(descriptor).st_size
+    view = memoryview(mmap.mmap(-1, max(size, 1), mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))[:size]
+    filled = 0
+    while filled < size and (count := os.preadv(descriptor, [view[filled:]], filled)):
+        filled += count
+    return _unpack(view[:filled], "shared memory")
+
+
+def _unpack(view: memoryview, path: str) -> Any:
+    """Return the object of a bundle, its arrays in the memory of the bundle itself."""
+    size = view.nbytes
     if size < len(_MAGIC) + 8:
         raise InfrastructureError(f"{path}: staged inputs are truncated at {size} bytes")
-    view = memoryview(mmap.mmap(descriptor, 0, access=mmap.ACCESS_COPY))
     if bytes(view[:8]) != _MAGIC:
         raise InfrastructureError(f"{path}: expected staged inputs starting with {_MAGIC!r}")
     (count,) = struct.unpack_from("<Q", view, 8)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import signal
 import socket
 import time
@@ -12,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from hepchallenge.bundle import dump_whole, share_object
+from hepchallenge.bundle import dump_whole, share_object, take_back
 from hepchallenge.exceptions import InfrastructureError, InvalidSubmission
 from hepchallenge.records import Limits, PhaseUsage, Verdict
 from hepchallenge.run.frames import (
@@ -216,7 +215,12 @@ class _OnEvents(_Conversation):
     """Events are handed over one by one, each when its turn has come, and timed one by one.
 
     Between two events all processes of the fold are stopped. What CPU time they get nevertheless (before they
-    have stopped, or woken by a timer) is added to the time of the next event, so that it never pays.
+    have stopped, or woken by a timer) is added to the time of the next event, so that it never pays. It never
+    counts for more than the time that passed meanwhile, by which it could at most have shortened that event:
+    threads of a pool spin on all cores until they are stopped.
+
+    An object that is handed over lies in this process's memory. It is taken back when the fold says its next
+    word, by which time an honest one has copied it.
     """
 
     def __init__(
@@ -231,7 +235,16 @@ class _OnEvents(_Conversation):
         super().__init__(job, limits, channel, link, watch)
         self.events = events
         self._stopped: list[int] = []
-        self._cpu_at_answer = 0.0
+        self._lent: int | None = None
+        self._stolen = 0.0
+        self._stopped_at = self._cpu_when_stopped = 0.0
+
+    def lead(self) -> FoldResult:
+        """Go through all phases, and take back what was handed over last."""
+        try:
+            return super().lead()
+        finally:
+            self._take_back()
 
     def fit(self) -> None:
         deadline = time.monotonic() + self.limits.fit_wall
@@ -240,6 +253,7 @@ class _OnEvents(_Conversation):
         self._hand_over(Kind.FIT, {}, train.shared, deadline, "fit", setup)
         while True:
             frame = self.expect((Kind.FITTED, Kind.ASK), deadline, "fit")
+            self._take_back()
             if frame.kind is Kind.FITTED:
                 return
             number = frame.header.get("event")
@@ -279,38 +293,46 @@ class _OnEvents(_Conversation):
         if self.channel.has_input():
             message = f"{step}: an answer came before the event was handed over"
             raise Ended(Verdict.INVALID_SUBMISSION, message)
-        descriptor = share_object(inputs)
+        self._lent = descriptor = share_object(inputs)
         try:
             cpu = self.watch.begin("predict")
-            stolen = max(0.0, cpu - self._cpu_at_answer)
             start = time.monotonic()
+            stolen = self._stolen + _charge(cpu - self._cpu_when_stopped, start - self._stopped_at)
             deadline = start + self.limits.predict_wall - stolen
             self._say(Kind.EVENT, {"event": key}, b"", descriptor, deadline, step)
             thaw(self._stopped)
             frame = self.expect((Kind.PREDICTION,), deadline, step)
             seconds = time.monotonic() - start + stolen
         finally:
-            os.close(descriptor)
             self.watch.gpu.end()
-        self._stop()
+        used = self._stop() - cpu + stolen
+        self._take_back()
         self.check()
         if (found := frame.header.get("event")) != key:
             message = f"{step}: expected the answer to {key}, found one to {safe_text(repr(found)[:40])}"
             raise Ended(Verdict.INVALID_SUBMISSION, message)
-        return array_of(frame), seconds, self._cpu_at_answer - cpu + stolen
+        return array_of(frame), seconds, used
 
-    def _stop(self) -> None:
-        self._cpu_at_answer = self.watch.read_cpu()
+    def _stop(self) -> float:
+        """Stop all processes; return the CPU seconds used before."""
+        began = time.monotonic()
+        cpu = self.watch.read_cpu()
         self._stopped = freeze(self.watch.init)
+        self._cpu_when_stopped = self.watch.read_cpu()
+        self._stopped_at = time.monotonic()
+        self._stolen = _charge(self._cpu_when_stopped - cpu, self._stopped_at - began)
+        return cpu
+
+    def _take_back(self) -> None:
+        if self._lent is not None:
+            take_back(self._lent)
+            self._lent = None
 
     def _hand_over(
         self, kind: Kind, header: dict[str, Any], item: Any, deadline: float, step: str, payload: bytes = b""
     ) -> None:
-        descriptor = share_object(item)
-        try:
-            self._say(kind, header, payload, descriptor, deadline, step)
-        finally:
-            os.close(descriptor)
+        self._lent = descriptor = share_object(item)
+        self._say(kind, header, payload, descriptor, deadline, step)
 
     def _say(
         self,
@@ -326,6 +348,11 @@ class _OnEvents(_Conversation):
             self.channel.send(kind, header, payload, descriptor, deadline)
         except TimeoutError:
             raise self.too_late(step) from None
-        except OSError:
-            # The next thing that is read says why.
+        except ConnectionError:
+            # The next thing that is read says why. Any other error is this side's.
             return
+
+
+def _charge(cpu_seconds: float, wall_seconds: float) -> float:
+    """Return by how much work of so much CPU time could at most shorten what follows."""
+    return max(0.0, min(cpu_seconds, wall_seconds))

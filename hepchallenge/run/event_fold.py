@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -42,6 +43,8 @@ class TrainingSet:
         self.event_ids = event_ids
         self._last: tuple[int, Any] = (-1, None)
         self._closed = False
+        self._process = os.getpid()
+        self._one_at_a_time = threading.Lock()
         self.inputs = _Inputs(self, shared)
         self.truths = _Side(self, 1)
 
@@ -55,6 +58,16 @@ class TrainingSet:
 
     def pair(self, number: int) -> Any:
         """Return inputs and truth of an event."""
+        if os.getpid() != self._process:
+            # Two processes that read from one channel would take each other's events.
+            raise RuntimeError(
+                f"event {number}: only the process in which fit runs can ask for training events; ask there, "
+                "and give them to its child processes"
+            )
+        with self._one_at_a_time:
+            return self._pair(number)
+
+    def _pair(self, number: int) -> Any:
         if self._closed:
             raise IndexError(f"event {number}: training events are handed out while fit runs, not later")
         if number not in self._known:

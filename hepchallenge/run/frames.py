@@ -13,7 +13,6 @@ from __future__ import annotations
 import json
 import math
 import re
-import select
 import socket
 import struct
 import time
@@ -112,8 +111,12 @@ class Channel:
         return self._socket.fileno()
 
     def has_input(self) -> bool:
-        """Whether something has come that was not read yet; the end of the channel counts too."""
-        return bool(select.select([self._socket], [], [], 0)[0])
+        """Whether something has come that was not read yet; the end of the channel is nothing."""
+        try:
+            self._socket.setblocking(False)
+            return bool(self._socket.recv(1, socket.MSG_PEEK))
+        except OSError:
+            return False
 
     def close(self) -> None:
         """Close the socket."""

@@ -20,29 +20,37 @@ _MOST_SECONDS = 0.25
 
 def _has_stopped(pid: int) -> bool:
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            # The command name may hold blanks and brackets.
-            return file.read().rpartition(b")")[2].split()[0].decode() in _STOPPED
+        # All threads: the first may be dead while others run.
+        threads = os.listdir(f"/proc/{pid}/task")
     except OSError:
         return True
+    for thread in threads:
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{thread}/stat", "rb") as file:
+            # The command name may hold blanks and brackets.
+            if file.read().rpartition(b")")[2].split()[0].decode() not in _STOPPED:
+                return False
+    return True
 
 
 def freeze(init: int) -> list[int]:
-    """Stop every process below `init` and return them; they cannot refuse, nor wake each other.
+    """Stop every process below `init` and return them; they cannot refuse.
 
-    Returns once all have stopped and no new one is found, or after a quarter of a second.
+    Returns once two looks have found all stopped and none new, or after a quarter of a second.
     """
-    stopped: list[int] = []
+    stopped: dict[int, None] = {}
     deadline = time.monotonic() + _MOST_SECONDS
-    while True:
-        # One that was about to fork may have left a child that was not there at the first look.
-        new = [pid for pid in descendants(init) if pid not in stopped]
-        for pid in new:
+    quiet = 0
+    while quiet < 2 and time.monotonic() < deadline:
+        # Again those that another one has woken while it was not stopped itself yet.
+        moving = [pid for pid in stopped if not _has_stopped(pid)]
+        # Only now: one that has stopped leaves no child any more that was not there at this look.
+        moving += [pid for pid in descendants(init) if pid not in stopped]
+        for pid in moving:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGSTOP)
-        stopped += new
-        if (not new and all(map(_has_stopped, stopped))) or time.monotonic() > deadline:
-            return stopped
+        stopped |= dict.fromkeys(moving)
+        quiet = 0 if moving else quiet + 1
+    return list(stopped)
 
 
 def thaw(stopped: Iterable[int]) -> None:

@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import queue
+import resource
 import socket
 import subprocess
 import sys
@@ -44,6 +45,7 @@ _END_SECONDS = 10.0
 _SCRATCH_PREFIX = "hepchallenge-run-"
 _ZYGOTE_LOG = "interpreter.log"
 _MAX_MESSAGE = 128 * 1024
+_DESCRIPTORS = 4096
 _KEPT_ENVIRONMENT = (
     "PATH",
     "LANG",
@@ -98,6 +100,13 @@ def core_slots(jobs: int, cores: Sequence[int], each: int | None = None) -> list
         slots.append(tuple(cores[start:end]))
         start = end
     return slots
+
+
+def _allow_descriptors() -> None:
+    """Raise this process's own limit of open descriptors, of which folds get half, where it is small."""
+    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if now < _DESCRIPTORS and now < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(_DESCRIPTORS, most), most))
 
 
 def _sweep_scratch() -> None:
@@ -198,6 +207,7 @@ class Runner:
         self._gpus = gpus
         self._seed = seed
         _sweep_scratch()
+        _allow_descriptors()
         self._scratch = Path(tempfile.mkdtemp(prefix=f"{_SCRATCH_PREFIX}{os.getpid()}-")).resolve()
         self._slots: queue.SimpleQueue[tuple[int, ...]] = queue.SimpleQueue()
         for slot in core_slots(jobs, sorted(os.sched_getaffinity(0)), limits.cores):

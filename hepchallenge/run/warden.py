@@ -89,6 +89,10 @@ def _limit_resources(plan: WardenPlan) -> None:
     # At 0 a crash would still be piped to a host's crash reporter; at 1 it is not, and no file is written.
     resource.setrlimit(resource.RLIMIT_CORE, (1, 1))
     resource.setrlimit(resource.RLIMIT_FSIZE, (plan.file_bytes, plan.file_bytes))
+    # Descriptors on their way through sockets count by user. Of this half is the most that all folds together
+    # can have, so that they cannot keep the runner from sending one.
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most // 2, most // 2))
     if plan.container is not None and _kernel_version() >= _NPROC_BY_NAMESPACE:
         # The watching runner ends a fold with too many; this only holds a fork bomb down until then.
         most = 2 * plan.processes + 64

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+import ordinary
 import pytest
 from conftest import need
 from event_kit import HONEST, LIMITS, N_TEST, EventBench, event, open_event_bench, tracker
 
 from hepchallenge.records import Verdict
+from hepchallenge.run.conversation import _charge
+from hepchallenge.run.freeze import _has_stopped, freeze, thaw
 from hepchallenge.run.isolation import Isolation
+from hepchallenge.run.warden import descendants
 
 KEYS = ["valid/3", "valid/4", *(f"test/{number}" for number in range(N_TEST))]
 
@@ -83,14 +94,15 @@ class Event(ctypes.Structure):
 class Spec(ctypes.Structure):
     _fields_ = [(name, ctypes.c_long) for name in ("every", "every_ns", "first", "first_ns")]
 
-def wake_up_always():
-    # A signal that would be ignored is not even made.
-    signal.signal(signal.SIGCONT, lambda *_: None)
+def wake_up_always(signo=signal.SIGCONT, start=5):
+    if signo == signal.SIGCONT:
+        # A signal that would be ignored is not even made.
+        signal.signal(signo, lambda *_: None)
     libc = ctypes.CDLL(None, use_errno=True)
     # Many, since one whose signal is thrown away by a stop rests until it was delivered.
-    for period in range(5, 45):
+    for period in range(start, start + 40):
         timer = ctypes.c_void_p()
-        event = Event(None, signal.SIGCONT, SIGEV_SIGNAL)
+        event = Event(None, signo, SIGEV_SIGNAL)
         assert libc.timer_create(CLOCK_MONOTONIC, ctypes.byref(event), ctypes.byref(timer)) == 0
         spec = Spec(0, period * 1_000_000, 0, period * 1_000_000)
         assert libc.timer_settime(timer, 0, ctypes.byref(spec), None) == 0
@@ -197,25 +209,33 @@ def test_asking_behind_the_frameworks_back_for_a_validation_event_ends_the_fold(
 
 
 def test_a_hidden_event_is_not_in_the_process_before_its_turn(bench: EventBench) -> None:
-    # The first value of the last test event, as eight bytes, looked for in all of the process's memory.
-    wanted = event("test", N_TEST - 1)[0][:4].tobytes()
+    # The first values of the last test event, looked for in all of the process's memory. It is read piece by
+    # piece to one place that is cleared, so that the search itself leaves no copy of what it looks for.
+    wanted = event("test", N_TEST - 1)[0][:4].tolist()
     code = tracker(
         top=f"""
-        needle = bytes(b ^ 255 for b in {bytes(b ^ 255 for b in wanted)!r})
+        first, *rest = {wanted!r}
+        piece = np.zeros(1 << 17, np.int64)
         def found():
             count = 0
             with open("/proc/self/maps") as maps, open("/proc/self/mem", "rb", 0) as memory:
                 for line in maps:
                     start, stop = (int(word, 16) for word in line.split()[0].split("-"))
-                    if "r" in line.split()[1] and stop - start < 1 << 28:
+                    if "r" not in line.split()[1] or stop - start >= 1 << 28:
+                        continue
+                    for place in range(start, stop, piece.nbytes - 32):
+                        piece[:] = 0
                         try:
-                            memory.seek(start)
-                            count += memory.read(stop - start).count(needle)
+                            memory.seek(place)
+                            memory.readinto(memoryview(piece).cast("B")[: stop - place])
                         except (OSError, ValueError, OverflowError):
-                            pass
+                            continue
+                        hits = np.flatnonzero(piece[:-3] == first)
+                        count += sum(piece[hit + 1 : hit + 4].tolist() == rest for hit in hits)
+            piece[:] = 0
             return count
         """,
-        predict="print('FOUND', found() > 1, flush=True)",
+        predict="print('FOUND', found() > 0, flush=True)",
     )
     kept = bench.run(code)
     if kept.result.verdict is not Verdict.SCORED:
@@ -242,8 +262,6 @@ def test_the_handed_over_event_cannot_be_changed_for_others(bench: EventBench) -
 
 
 def test_the_wall_limit_of_predict_is_for_one_event(bench: EventBench) -> None:
-    from dataclasses import replace
-
     limits = replace(LIMITS, predict_wall=1.5)
     slow = bench.run(tracker(predict="time.sleep(0.4)"), limits=limits).result
     assert slow.verdict is Verdict.SCORED, slow.message
@@ -255,8 +273,6 @@ def test_the_wall_limit_of_predict_is_for_one_event(bench: EventBench) -> None:
 
 
 def test_a_fold_that_asks_and_never_listens_runs_into_its_own_limit(bench: EventBench) -> None:
-    from dataclasses import replace
-
     code = tracker(
         fit="""
         from hepchallenge.run.frames import Kind
@@ -299,10 +315,196 @@ def test_folds_without_training_or_validation_events_run(bench: EventBench) -> N
 
 
 def test_a_fold_of_events_leaves_no_process_behind(bench: EventBench) -> None:
-    from hepchallenge.run.warden import descendants
-
     bench.run(tracker(top=COUNT_ON, fit="threading.Thread(target=count, daemon=True).start()"))
     deadline = time.monotonic() + 20
     while descendants(bench.runner._zygote.pid) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert descendants(bench.runner._zygote.pid) == []
+
+
+WAKERS = """
+import os, signal, time
+signal.signal(signal.SIGCONT, lambda *_: None)
+for _ in range(20):
+    if os.fork() == 0:
+        while True:
+            os.killpg(0, signal.SIGCONT)
+            time.sleep(0.002)
+print("ready", flush=True)
+while True:
+    time.sleep(100)
+"""
+
+
+def test_processes_that_wake_each_other_are_all_stopped() -> None:
+    command = [sys.executable, "-c", WAKERS]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as first:
+        try:
+            assert first.stdout is not None
+            first.stdout.readline()
+            for _ in range(20):
+                stopped = freeze(first.pid)
+                time.sleep(0.02)
+                assert len(stopped) == 20
+                assert all(map(_has_stopped, descendants(first.pid)))
+                thaw(stopped)
+        finally:
+            os.killpg(first.pid, signal.SIGKILL)
+
+
+def test_a_process_whose_first_thread_is_dead_has_not_stopped() -> None:
+    code = """
+import ctypes, threading, time
+threading.Thread(target=time.sleep, args=(100,)).start()
+ctypes.CDLL(None).pthread_exit(None)
+"""
+    with subprocess.Popen([sys.executable, "-c", code]) as process:
+        try:
+            deadline = time.monotonic() + 60
+            while b") Z " not in Path(f"/proc/{process.pid}/stat").read_bytes():
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            assert not _has_stopped(process.pid)
+            process.send_signal(signal.SIGSTOP)
+            while not _has_stopped(process.pid):
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+        finally:
+            process.kill()
+
+
+def test_work_between_events_counts_for_no_more_than_the_time_that_passed() -> None:
+    # Eight threads that spin for 10 ms until they are stopped, and one that worked for 10 of 500 ms.
+    assert _charge(0.08, 0.01) == 0.01
+    assert _charge(0.01, 0.5) == 0.01
+    assert _charge(-0.01, 0.5) == 0.0
+
+
+KEEP = """
+from hepchallenge.run import event_fold, fold
+
+sizes = {}
+def keeping(descriptor, receive=event_fold.received):
+    kept = os.dup(descriptor)
+    sizes[kept] = os.fstat(kept).st_size
+    return receive(descriptor)
+
+event_fold.received = fold.received = keeping
+"""
+
+
+def test_a_kept_descriptor_keeps_no_memory_of_the_organiser(bench: EventBench) -> None:
+    said = "print([os.fstat(kept).st_size for kept in sizes], min(sizes.values()), flush=True)"
+    kept = bench.run(tracker(top=KEEP, fit="X[0], X[1], X[2], X[0]", predict=said))
+    assert kept.result.verdict is Verdict.SCORED, kept.result.message
+    lines = kept.result.log.decode().splitlines()
+    assert len(lines) == len(KEYS)
+    for number, line in enumerate(lines):
+        held, least = line.rsplit(" ", 1)
+        assert int(least) > 0
+        # Four of training and those of predict; only the one that is being processed is there.
+        assert held.startswith("[" + "0, " * (4 + number))
+        assert not held.endswith(" 0]")
+
+
+def test_events_that_a_submission_keeps_stay_whole(bench: EventBench) -> None:
+    code = tracker(
+        fit="self.kept = [X[0], y[0], X[1], y[2]]",
+        predict="""
+        self.kept.append(event)
+        print([int(array.sum()) for array in self.kept], flush=True)
+        """,
+    )
+    kept = bench.run(code)
+    assert kept.result.verdict is Verdict.SCORED, kept.result.message
+    (x0, y0), (x1, _), (_, y2) = (event("train", number) for number in range(3))
+    arrays = [x0, y0, x1, y2, event("train", 3)[0], event("train", 4)[0]]
+    arrays += [event("test", number)[0] for number in range(N_TEST)]
+    assert kept.result.log.decode().splitlines()[-1] == str([int(array.sum()) for array in arrays])
+
+
+def test_threads_that_ask_at_once_get_the_events_they_asked_for(bench: EventBench) -> None:
+    code = tracker(
+        fit="""
+        sys.setswitchinterval(1e-6)
+        wrong = []
+        def ask(number, length):
+            for _ in range(300):
+                wrong.extend([number] * (len(X[number]) != length or len(y[number]) != length))
+        threads = [threading.Thread(target=ask, args=(number, 20 + number)) for number in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        print("wrong:", wrong, flush=True)
+        """
+    )
+    kept = bench.run(code, limits=replace(LIMITS, fit_wall=20))
+    assert kept.result.verdict is Verdict.SCORED, kept.result.message
+    assert kept.result.log == b"wrong: []\n"
+
+
+def test_a_child_process_that_asks_for_events_is_told_who_can(bench: EventBench) -> None:
+    code = tracker(
+        fit="""
+        X[0]
+        if os.fork() == 0:
+            try:
+                X[1]
+            except RuntimeError as error:
+                print(error, flush=True)
+            os._exit(0)
+        os.wait()
+        X[2]
+        """
+    )
+    kept = bench.run(code, limits=replace(LIMITS, fit_wall=20))
+    assert kept.result.verdict is Verdict.SCORED, kept.result.message
+    assert kept.result.log.startswith(b"event 1: only the process in which fit runs can ask")
+
+
+def test_a_process_that_dies_between_events_is_said_to_have_died(bench: EventBench) -> None:
+    # By a timer that was set while an event was processed.
+    code = tracker(top=WAKE, predict="if len(event) == 20: wake_up_always(signal.SIGKILL, 300)")
+    result = bench.run(code, pause=1).result
+    words = "predict test/1: the process was ended by signal SIGKILL"
+    assert (result.verdict, result.message) == (Verdict.RUNTIME_ERROR, words)
+
+
+FILL = """
+import socket
+
+def fill():
+    keep = []
+    try:
+        for _ in range(150):
+            keep.append(socket.socketpair())
+            keep[-1][0].setblocking(False)
+            try:
+                while True:
+                    socket.send_fds(keep[-1][0], [b"."], [1] * 50)
+            except BlockingIOError:
+                pass
+    except OSError as error:
+        print(error.strerror, flush=True)
+    return keep
+"""
+
+
+def test_descriptors_on_their_way_do_not_keep_the_runner_from_sending_one(bench: EventBench) -> None:
+    # For root there is no such limit in the kernel; see the next test.
+    kept = bench.run(tracker(top=FILL, fit="self.keep = fill(); X[0]"), limits=replace(LIMITS, fit_wall=20))
+    assert kept.result.verdict is Verdict.SCORED, kept.result.message
+
+
+def test_folds_of_an_ordinary_user_are_stopped_and_served_too() -> None:
+    if reason := ordinary.why_not():
+        pytest.skip(reason)
+    # Not `tmp_path`, the way to which is closed to others.
+    with tempfile.TemporaryDirectory() as folder:
+        os.chown(folder, ordinary.USER, ordinary.USER)
+        words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--basetemp={folder}/t"]
+        words += ["-k", "(on_their_way or timer or goes_on or kept or children) and not none", __file__]
+        home = {"HOME": folder, "TMPDIR": folder, "PYTHONDONTWRITEBYTECODE": "1", "LANG": "C.UTF-8"}
+        done = ordinary.run_as_user(words, Path(__file__).parents[2], home)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
