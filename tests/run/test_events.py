@@ -471,6 +471,42 @@ def test_a_process_that_dies_between_events_is_said_to_have_died(bench: EventBen
     assert (result.verdict, result.message) == (Verdict.RUNTIME_ERROR, words)
 
 
+RAW = """
+import socket, struct
+def tell(X, kind, head):
+    X._events._channel._socket.sendall(struct.pack("<4sIIQ", b"HCF1", kind, len(head), 0) + head)
+    time.sleep(100)
+"""
+
+
+@pytest.mark.parametrize(
+    "number", ["1" + "0" * 4000, "-1", "NaN", "1.0", "true", '"0"', "[" * 900 + "]" * 900]
+)
+def test_asking_for_what_is_no_event_is_the_participants_fault(bench: EventBench, number: str) -> None:
+    head = f'{{"event": {number}}}'.encode()
+    result = bench.run(tracker(top=RAW, fit=f"tell(X, 20, {head!r})")).result
+    assert result.verdict is Verdict.INVALID_SUBMISSION, result.message
+    assert "fit asked for event" in result.message
+
+
+@pytest.mark.parametrize(
+    ("act", "verdict"),
+    [
+        ("os.kill(os.getpid(), signal.SIGSTOP)", Verdict.WALL_LIMIT),
+        ("sock.send(b'HCF1'); time.sleep(100)", Verdict.WALL_LIMIT),
+        ("sock.shutdown(1); time.sleep(100)", Verdict.RUNTIME_ERROR),
+        ("os.close(sock.fileno()); time.sleep(100)", Verdict.RUNTIME_ERROR),
+        ("os._exit(0)", Verdict.RUNTIME_ERROR),
+    ],
+)
+def test_leaving_the_runner_without_an_answer_is_the_participants_fault(
+    bench: EventBench, act: str, verdict: Verdict
+) -> None:
+    code = tracker(fit="self.X = X", predict=f"sock = self.X._events._channel._socket\n{act}")
+    result = bench.run(code, limits=replace(LIMITS, predict_wall=3)).result
+    assert result.verdict is verdict, result.message
+
+
 FILL = """
 import socket
 
