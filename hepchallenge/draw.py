@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,8 @@ DRAWN_PARTS = ("valid", "test")
 
 _FOLD = 0
 """Of several folds the first one is drawn."""
+_TRAINING = 0
+"""Of several trainings as well."""
 
 _PICTURES = (".png", ".svg")
 _NOT_IN_NAMES = re.compile(r"[^\w.+-]+")
@@ -47,11 +49,15 @@ def results_folder(root: Path, challenge: str, name: str, digest: str, part: str
 
 @dataclass(frozen=True)
 class _Material:
-    """What one picture is made of: one item a row or event of the part that is drawn."""
+    """What one picture is made of: one item a row or event of the part that is drawn.
+
+    `gates` has by name of the gate the truth and the prediction of its sample.
+    """
 
     truth: Any
     predictions: Any
     inputs: Any
+    gates: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)
 
 
 class _Chosen(Sequence[Any]):
@@ -99,11 +105,10 @@ class _Stored(Sequence[Any]):
 
 def _rows_of(values: Any, rows: Any) -> Any:
     """Return some rows of arrays and frames; of any other sequence a view that reads them one by one."""
-    import numpy as np
-
     if hasattr(values, "iloc"):
         return values.iloc[rows]
-    if isinstance(values, np.ndarray):
+    if hasattr(values, "shape"):
+        # Also what only stands for an array, such as jets without their padding.
         return values[rows]
     return _Chosen(values, [int(row) for row in rows])
 
@@ -113,9 +118,10 @@ class _NothingToDraw(UsageError):
 
 
 def _material(store: Store, staged: Staged, entry: BoardEntry, part: str) -> _Material:
-    if entry.scoring.verdict is not Verdict.SCORED:
+    # What fails a gate has predictions too, and its pictures show why it failed.
+    if entry.scoring.verdict not in (Verdict.SCORED, Verdict.GATE_FAILED):
         raise _NothingToDraw(f"its verdict is {entry.scoring.verdict.value}")
-    outcome = next((o for o in entry.folds if o.fold == _FOLD), None)
+    outcome = next((o for o in entry.folds if (o.fold, o.training) == (_FOLD, _TRAINING)), None)
     if part == "valid" and entry.submission.kind == "predictions":
         raise _NothingToDraw("a prediction file has no predictions on valid; see --part test")
     if part == "test" and staged.truth.y_test is None:
@@ -123,7 +129,13 @@ def _material(store: Store, staged: Staged, entry: BoardEntry, part: str) -> _Ma
     if outcome is None:
         raise _NothingToDraw(f"fold {_FOLD} is not recorded")
     of = _material_of_rows if staged.events is None else _material_of_events
-    return of(store, staged, outcome, part)
+    material = of(store, staged, outcome, part)
+    gates = {
+        name: (truth, store.load_array(outcome.predictions[name]))
+        for name, truth in staged.truth.gates.items()
+        if name in outcome.predictions
+    }
+    return replace(material, gates=gates)
 
 
 def _material_of_rows(store: Store, staged: Staged, outcome: FoldOutcome, part: str) -> _Material:
@@ -190,6 +202,8 @@ def _label(entry: BoardEntry, part: str, staged: Staged) -> str:
     words = [clean(entry.submission.name, 50)]
     if entry.submission.kind == "code" and len(staged.truth.folds) > 1:
         words.append(f"fold {_FOLD}")
+    if any(outcome.training != _TRAINING for outcome in entry.folds):
+        words.append(f"training {_TRAINING}")
     words.append(part)
     if staged.data.kind == "toy":
         words.append("toy data (simulated)")
@@ -215,14 +229,16 @@ def _draw_into(folder: Path, challenge: Challenge, material: _Material, label: s
 
 def _call(challenge: Challenge, folder: Path, material: _Material, label: str) -> None:
     """Call the challenge's own function; what it raises becomes an error that names it."""
-    assert challenge.problem.draw_results is not None
+    problem = challenge.problem
+    assert problem.draw_results is not None
+    gates = {"gates": material.gates} if problem.draws_gates else {}
     try:
-        challenge.problem.draw_results(folder, material.truth, material.predictions, material.inputs, label)
+        problem.draw_results(folder, material.truth, material.predictions, material.inputs, label, **gates)
     except HepChallengeError:
         raise
     except Exception as error:
         found = f"{type(error).__name__}: {error}"
-        raise ContractError(challenge.problem.file, "draw_results", "pictures", found) from error
+        raise ContractError(problem.file, "draw_results", "pictures", found) from error
 
 
 def draw(
@@ -253,7 +269,7 @@ def draw(
     -------
     list of Path
         The pictures, submission by submission, under `<challenge>/<name>-<digest>/<part>/`. Of several folds
-        the first is drawn. Pictures that were there before are replaced.
+        and trainings the first is drawn. Pictures that were there before are replaced.
 
     Raises
     ------

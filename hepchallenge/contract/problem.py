@@ -21,6 +21,9 @@ __all__ = ["PROBLEM_NAME", "Problem", "load_problem"]
 PROBLEM_NAME = "problem.py"
 """Name of the file that makes a folder a challenge."""
 
+_DRAWN = ("folder", "truth", "predictions", "inputs", "label")
+"""What `draw_results` is always called with."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
@@ -57,6 +60,11 @@ class Problem:
     def has_events(self) -> bool:
         """Whether inputs are events, predicted one by one, instead of rows."""
         return callable(getattr(self.workflow, "predict_event", None))
+
+    @property
+    def draws_gates(self) -> bool:
+        """Whether `draw_results` also accepts `gates`, by name: the truth and prediction of each sample."""
+        return self.draw_results is not None and _can_call(self.draw_results, *_DRAWN, gates={})
 
     @property
     def takes_data_label(self) -> bool:
@@ -285,14 +293,6 @@ def load_problem(folder: Path) -> Problem:
             n_events=None,
         ),
         prepare_data=names.optional("prepare_data", "as prepare_data(source, target)", "source", "target"),
-        draw_results=names.optional(
-            "draw_results",
-            "as draw_results(folder, truth, predictions, inputs, label)",
-            "folder",
-            "truth",
-            "predictions",
-            "inputs",
-            "label",
-        ),
+        draw_results=names.optional("draw_results", f"as draw_results({', '.join(_DRAWN)})", *_DRAWN),
         gates=check_gates(file, getattr(names.module, "gates", ())),
     )
