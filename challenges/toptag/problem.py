@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from hepchallenge.challenges.toptag.data import NAME, make_toy_data, prepare_data, read_part
 from hepchallenge.challenges.toptag.jets import Jets
+from hepchallenge.challenges.toptag.pictures import draw_results
 from hepchallenge.challenges.toptag.predictions import Predictions, predictions_from_columns
 from hepchallenge.challenges.toptag.workflow import JetClassifier
 from hepchallenge.data import open_prepared
@@ -25,6 +26,7 @@ from hepchallenge.scoring.toptag import AUC, Accuracy, Rejection
 
 __all__ = [
     "Predictions",
+    "draw_results",
     "get_cv",
     "get_test_data",
     "get_test_ids",
