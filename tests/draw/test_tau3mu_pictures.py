@@ -60,7 +60,8 @@ def test_the_dot_of_the_agreement_is_the_distance_of_the_gate() -> None:
         figure = draw_agreement(SIGNAL, WEIGHT, SCORE, title="t")
     assert f"KS {expected:.4f} (dot), limit 0.09 (dashed)" in texts(figure)
     (dot,) = (line for line in figure.axes[1].lines if line.get_marker() == "o")
-    assert abs(float(np.asarray(dot.get_ydata())[0])) == pytest.approx(expected, abs=1e-12)
+    # Simulation has the larger predictions, so that more of it is above a cut.
+    assert float(np.asarray(dot.get_ydata())[0]) == pytest.approx(expected, abs=1e-12)
     # The distance is far beyond the limit, which is shown in the colour of what is wrong.
     assert dot.get_color() == "#d62500"
 
@@ -89,6 +90,15 @@ def test_cuts_on_a_prediction_that_is_the_mass_keep_all_or_nothing_of_a_bin() ->
         assert (share[0], share[-1]) == (0.0, 1.0)
     flat = shares(RNG.uniform(size=len(MASS)))
     assert max(np.ptp(share) for share in flat) < 0.35
+
+
+def test_errors_of_the_shares_are_those_of_their_bins() -> None:
+    with figure_style():
+        figure = draw_flatness(MASS, RNG.uniform(size=len(MASS)), sample="s", title="t")
+    _, _, (_, error) = figure.axes[1].containers[2].lines
+    # A cut that keeps half, in twelve bins of a hundred events.
+    lengths = [np.ptp(segment[:, 1]) for segment in error.get_segments()]
+    assert lengths == pytest.approx([2 * 0.05] * 12)
 
 
 def test_results_show_samples_of_gates_or_background_that_counts(
