@@ -139,7 +139,7 @@ def to_terminal(board: Board, console: Console) -> None:
         console.print(_unranked_table(board))
     if board.references:
         heads, lines = _references(board)
-        table = _table(board, _PUBLISHED, heads[:1], heads[1:])
+        table = _empty_table(_PUBLISHED, heads[:1], heads[1:])
         for line in lines:
             _add(table, line)
         console.print(table)
@@ -177,12 +177,15 @@ def _parameters(board: Board, row: RankedRow) -> list[str]:
 
 
 def _table(board: Board, title: str, left: Iterable[str], right: Iterable[str], last: str = "") -> Table:
+    """Return an empty table whose title says so if the data are toy data."""
+    return _empty_table(f"{title} — {_TOY}" if board.is_toy else title, left, right, last)
+
+
+def _empty_table(title: str, left: Iterable[str], right: Iterable[str], last: str = "") -> Table:
     """Return an empty table whose names may fold but whose numbers, aligned right, may not."""
     from rich import box
     from rich.table import Table
 
-    if board.is_toy:
-        title = f"{title} — {_TOY}"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for name in left:
         table.add_column(name, overflow="fold", no_wrap=name == "#")
