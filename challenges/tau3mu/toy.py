@@ -227,7 +227,7 @@ def _labelled(rng: np.random.Generator, n: int) -> dict[str, NDArray[np.generic]
         [beauty, signal], [PRODUCTION["beauty"], PRODUCTION["charm"]], PRODUCTION["background"]
     )
     # True muons are told by the network; 72 per cent of signal and 30 of background exceed 0.4, as published.
-    muon = np.where(signal, rng.beta(2.6, 2.05, n), rng.beta(1.1, 2.45, n))
+    muon = np.where(signal, rng.beta(2.42, 2.05, n), rng.beta(1.1, 2.55, n))
     return {
         **features,
         "production": production,
@@ -247,7 +247,7 @@ def _splot_weight(mass: Floats) -> Floats:
     shapes = np.stack([peak, np.full_like(mass, 1.0 / (2.0 * half))])
     total = CONTROL_PURITY * shapes[0] + (1.0 - CONTROL_PURITY) * shapes[1]
     covariance = np.linalg.inv((shapes / total**2) @ shapes.T)
-    return np.asarray((covariance[0] @ shapes) / total)
+    return np.asarray(mass.size * (covariance[0] @ shapes) / total)
 
 
 def _agreement(rng: np.random.Generator, n: int) -> dict[str, NDArray[np.generic]]:
