@@ -15,7 +15,7 @@ from hepchallenge.challenges.toptag.toy.hard import HardPartons, HardProcess
 from hepchallenge.challenges.toptag.toy.kinematics import distances, sums
 from hepchallenge.exceptions import UsageError
 
-__all__ = ["CONE", "ToyJets", "cluster", "simulate_jets"]
+__all__ = ["CONE", "ToyJets", "cluster", "selected", "simulate_jets"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -112,10 +112,21 @@ class _Batches:
         event, p = self.process.hadronisation.decay(rng, hard.event, hard.p)
         event, p = self.detector.see(rng, event, p)
         rows, event = cluster(event, p, len(hard.decay))
-        return _selected(event, p[rows], hard)
+        return selected(event, p[rows], hard)
 
 
-def _selected(event: Ints, p: Floats, hard: HardPartons) -> ToyJets:
+def selected(event: Ints, p: Floats, hard: HardPartons) -> ToyJets:
+    """Return the jets that pass the published selection, their constituents by falling pT.
+
+    Parameters
+    ----------
+    event : array of int64, shape (m,)
+        The event of every constituent, ascending.
+    p : array of float, shape (m, 4)
+        E, px, py, pz in GeV.
+    hard : HardPartons
+        Of all events; `decay` is used.
+    """
     n = len(hard.decay)
     jet = sums(event, p, n)
     pt = np.hypot(jet[:, 1], jet[:, 2])

@@ -11,8 +11,8 @@ from hepchallenge.challenges.toptag.jets import Jets
 from hepchallenge.challenges.toptag.toy import cluster, simulate_jets, toy_table
 from hepchallenge.challenges.toptag.toy.detector import Detector
 from hepchallenge.challenges.toptag.toy.hadrons import Hadronisation
-from hepchallenge.challenges.toptag.toy.hard import HardProcess
-from hepchallenge.challenges.toptag.toy.jets import CONE
+from hepchallenge.challenges.toptag.toy.hard import HardPartons, HardProcess
+from hepchallenge.challenges.toptag.toy.jets import CONE, selected
 from hepchallenge.challenges.toptag.toy.kinematics import (
     boosted,
     distances,
@@ -199,6 +199,42 @@ def test_photons_in_one_cell_are_one_object() -> None:
     event, seen = detector.see(rng(), np.zeros(50, dtype=np.int64), p)
     assert len(event) == 1
     assert seen[0, 0] == pytest.approx(500, rel=0.05)
+
+
+def massless(pt: float, eta: float, phi: float) -> list[float]:
+    return [pt * np.cosh(eta), pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta)]
+
+
+@pytest.mark.parametrize(
+    ("pt", "eta", "far", "taken"),
+    [
+        (600.0, 1.9, None, True),
+        (549.0, 1.9, None, False),
+        (651.0, 1.9, None, False),
+        (600.0, 2.01, None, False),
+        (600.0, 1.9, 0, False),
+        (600.0, 1.9, 1, False),
+        (600.0, 1.9, 2, False),
+        (600.0, 1.9, 3, False),
+    ],
+)
+def test_a_jet_is_taken_if_it_is_in_range_and_near_the_top_and_its_quarks(
+    pt: float, eta: float, far: int | None, taken: bool
+) -> None:
+    decay = np.array([[massless(100, eta + 0.5 if i != far else eta + 0.81, 0) for i in range(4)]])
+    p = np.array([massless(pt / 3, eta, 0), massless(2 * pt / 3, eta, 0)])
+    jets = selected(np.zeros(2, dtype=np.int64), p, HardPartons(np.zeros(0, int), np.zeros((0, 4)), decay))
+    assert len(jets.counts) == taken
+    np.testing.assert_allclose(jets.constituents, p[::-1] if taken else np.zeros((0, 4)), rtol=1e-6)
+
+
+def test_a_jet_of_no_top_needs_no_match_and_keeps_its_200_hardest_constituents() -> None:
+    pt = np.linspace(1, 4.9, 203)
+    p = np.array([massless(x, 0, 0) for x in pt])
+    nothing = HardPartons(np.zeros(0, int), np.zeros((0, 4)), np.zeros((1, 4, 4)))
+    jets = selected(np.zeros(203, dtype=np.int64), p, nothing)
+    assert jets.counts.tolist() == [200]
+    np.testing.assert_allclose(jets.constituents[:, 1], pt[:2:-1], rtol=1e-6)
 
 
 @needs_fastjet
