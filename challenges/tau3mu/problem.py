@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from hepchallenge.challenges.tau3mu.data import TRUTH, make_toy_data, prepare_data
 from hepchallenge.challenges.tau3mu.gates import GATES, features_of, prepared_folder, truth_of
 from hepchallenge.challenges.tau3mu.pictures import draw_results
-from hepchallenge.challenges.tau3mu.pictures import draw_results
 from hepchallenge.challenges.tau3mu.predictions import Predictions, predictions_from_columns
 from hepchallenge.challenges.tau3mu.workflow import TauClassifier
 from hepchallenge.data import read_table
