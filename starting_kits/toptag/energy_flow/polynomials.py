@@ -8,7 +8,7 @@ their shares z of the jet's pT and, for every edge, of the distance of the two c
 The degree is the number of edges. Graphs in several pieces are products of those in one piece.
 """
 
-from itertools import combinations, combinations_with_replacement, permutations
+from itertools import combinations, permutations
 
 import numpy as np
 
@@ -36,12 +36,13 @@ def standard(graph):
     return min(tuple(sorted(tuple(sorted((order[a], order[b]))) for a, b in graph)) for order in orders)
 
 
-def products(graphs, degree):
+def products(graphs, degree, first=0):
     """Return all choices of graphs, tuples of their numbers, that have at most `degree` edges together."""
     chosen = []
-    for pieces in range(1, degree + 1):
-        some = combinations_with_replacement(range(len(graphs)), pieces)
-        chosen += [choice for choice in some if sum(len(graphs[i]) for i in choice) <= degree]
+    for i in range(first, len(graphs)):
+        left = degree - len(graphs[i])
+        if left >= 0:
+            chosen += [(i,), *((i, *others) for others in products(graphs, left, i))]
     return chosen
 
 

@@ -12,8 +12,8 @@ class Classifier:
         # Without early stopping the number of trees, and so of parameters, is known beforehand. The seed is
         # that of the run; trainings differ by the features that trees may use at each split.
         self.model = HistGradientBoostingClassifier(
-            max_iter=TREES, learning_rate=0.08, max_leaf_nodes=LEAVES, max_features=0.5, l2_regularization=1.0,
-            early_stopping=False,
+            max_iter=TREES, learning_rate=0.08, max_leaf_nodes=LEAVES, max_features=0.5,
+            l2_regularization=1.0, early_stopping=False,
         )  # fmt: skip
         self.model.fit(observables(X), y)
         return self

@@ -26,7 +26,7 @@ fastjet._swig.ClusterSequence.set_fastjet_banner_stream(None)
 
 
 def observables(jets):
-    """Return the observables `NAMES` of `Jets`, shape (n, len(NAMES)); NaN for what a jet is too small for."""
+    """Return the observables `NAMES` of `Jets`, shape (n, len(NAMES)); NaN where a jet is too small."""
     parts = [jets[i : i + JETS_AT_ONCE] for i in range(0, len(jets), JETS_AT_ONCE)]
     return np.concatenate([np.zeros((0, len(NAMES))), *(observables_of_part(part) for part in parts)])
 
