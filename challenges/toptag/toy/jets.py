@@ -196,7 +196,7 @@ def simulate_jets(
     Raises
     ------
     ValueError
-        If a number is negative.
+        If a number is negative, or of some hundred hard partons none makes such a jet.
     UsageError
         If the package fastjet is not installed.
     """
@@ -206,6 +206,8 @@ def simulate_jets(
     for jets in _Batches(top, seed, process or HardProcess(), detector or Detector()):
         if left <= 0:
             return
+        if not len(jets.counts):
+            raise ValueError("none of the hard partons makes a jet in range: see lowest_pt and highest_pt")
         counts = jets.counts[:left]
         left -= len(counts)
         yield ToyJets(jets.constituents[: counts.sum()], counts, jets.truth[: len(counts)])

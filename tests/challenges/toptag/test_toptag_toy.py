@@ -328,5 +328,11 @@ def test_negative_numbers_are_refused(n: int, seed: int) -> None:
         list(simulate_jets(n, top=True, seed=seed))
 
 
+@needs_fastjet
+def test_partons_that_make_no_jets_in_range_are_refused() -> None:
+    with pytest.raises(ValueError, match="none of the hard partons makes a jet in range"):
+        list(simulate_jets(1, top=False, seed=0, process=HardProcess(lowest_pt=100.0, highest_pt=110.0)))
+
+
 def test_no_jets_need_no_simulation() -> None:
     assert len(toy_table(0, 0).counts) == 0
