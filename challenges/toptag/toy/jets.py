@@ -109,6 +109,8 @@ class _Batches:
 
     def _batch(self, rng: np.random.Generator, n: int) -> ToyJets:
         hard = _promising((self.process.top if self.top else self.process.qcd)(rng, n))
+        if not len(hard.decay):
+            return selected(np.zeros(0, np.int64), np.zeros((0, 4)), hard)
         event, p = self.process.hadronisation.decay(rng, hard.event, hard.p)
         event, p = self.detector.see(rng, event, p)
         rows, event = cluster(event, p, len(hard.decay))
