@@ -137,8 +137,9 @@ def to_terminal(board: Board, console: Console) -> None:
         console.print(table)
     if board.unranked:
         console.print(_unranked_table(board))
-    if board.references:
-        heads, lines = _references(board)
+    # Only the score that ranks: a terminal is narrow.
+    heads, lines = _references(board, [board.metric])
+    if lines:
         table = _empty_table(_PUBLISHED, heads[:1], heads[1:])
         for line in lines:
             _add(table, line)
@@ -147,11 +148,12 @@ def to_terminal(board: Board, console: Console) -> None:
         console.print(Text(note, style="yellow"))
 
 
-def _references(board: Board) -> tuple[list[str], list[list[str]]]:
-    """Return heads and lines of the published scores: a line a name, a column for each metric and part."""
-    metrics = [metric.name for metric in board.metrics]
+def _references(board: Board, metrics: list[str]) -> tuple[list[str], list[list[str]]]:
+    """Return heads and lines of published scores: a line a name, a column for each metric and part."""
     found: dict[str, dict[tuple[str, str], str]] = {}
     for reference in board.references:
+        if reference.metric not in metrics:
+            continue
         doubt = "" if reference.confirmed else " (unconfirmed)"
         value = f"{_number(reference.value, board.metric_info(reference.metric).precision)}{doubt}"
         found.setdefault(reference.name, {})[reference.metric, reference.part] = value
@@ -333,7 +335,7 @@ def to_markdown(board: Board) -> str:
         ]
         lines += [*_markdown_table(["submission", "team", "verdict", "message", "digest"], rows), ""]
     if board.references:
-        heads, published = _references(board)
+        heads, published = _references(board, [metric.name for metric in board.metrics])
         sources = sorted({markdown_cell(clean(reference.source, 200)) for reference in board.references})
         lines += [f"## {_PUBLISHED}", ""]
         cells = [[markdown_cell(cell) for cell in line] for line in published]
