@@ -129,7 +129,7 @@ def test_ramp_test_runs_the_same_kit(kit: Path, tmp_path: Path) -> None:
     problem = agreement_only / "problem.py"
     problem.write_text(problem.read_text().replace(', Pace("pace")', ""))
     done = subprocess.run(
-        ["ramp-test", "--submission", "honest"],
+        [str(Path(sys.executable).parent / "ramp-test"), "--submission", "honest"],
         cwd=agreement_only,
         capture_output=True,
         text=True,

@@ -15,8 +15,7 @@ from pathlib import Path
 import numpy as np
 import ordinary
 import pytest
-from conftest import need
-from event_kit import HONEST, LIMITS, N_TEST, EventBench, event, open_event_bench, tracker
+from event_kit import HONEST, LIMITS, N_TEST, EventBench, event, need, open_event_bench, tracker
 
 from hepchallenge.records import Verdict
 from hepchallenge.run.conversation import _charge
