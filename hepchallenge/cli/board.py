@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import click
 
+from hepchallenge.cli.options import workspace_option
+
 __all__ = ["command"]
 
 
 @click.command("board")
 @click.argument("challenge")
-@click.option(
-    "--workspace",
-    type=click.Path(file_okay=False),
-    envvar="HEPCHALLENGE_WORKSPACE",
-    metavar="DIR",
-    help="Where everything is recorded; default: hepchallenge-workspace.",
-)
+@workspace_option
 @click.option(
     "--part",
     type=click.Choice(["public", "private", "cv"]),

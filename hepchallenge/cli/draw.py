@@ -7,6 +7,8 @@ import sys
 
 import click
 
+from hepchallenge.cli.options import workspace_option
+
 __all__ = ["command"]
 
 
@@ -14,13 +16,7 @@ __all__ = ["command"]
 @click.argument("challenge")
 @click.argument("submissions", nargs=-1, metavar="[SUBMISSION]...")
 @click.option("--data", type=click.Path(), metavar="DIR", help="The data that were scored, as for `score`.")
-@click.option(
-    "--workspace",
-    type=click.Path(file_okay=False),
-    envvar="HEPCHALLENGE_WORKSPACE",
-    metavar="DIR",
-    help="Where everything is recorded; default: hepchallenge-workspace.",
-)
+@workspace_option
 @click.option(
     "--part",
     type=click.Choice(["valid", "test"]),

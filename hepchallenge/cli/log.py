@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from hepchallenge.cli.options import workspace_option
+
 __all__ = ["command"]
 
 
@@ -11,13 +13,7 @@ __all__ = ["command"]
 @click.argument("challenge")
 @click.argument("submission")
 @click.option("--fold", type=click.IntRange(min=0), metavar="N", help="This fold only; default: all folds.")
-@click.option(
-    "--workspace",
-    type=click.Path(file_okay=False),
-    envvar="HEPCHALLENGE_WORKSPACE",
-    metavar="DIR",
-    help="Where everything is recorded; default: hepchallenge-workspace.",
-)
+@workspace_option
 @click.option("--html", "as_html", is_flag=True, help="Print a fragment of HTML, safe to put into a page.")
 def command(challenge: str, submission: str, fold: int | None, workspace: str | None, as_html: bool) -> None:
     """Show what the latest run of SUBMISSION to CHALLENGE printed, fold by fold, and why a fold failed.

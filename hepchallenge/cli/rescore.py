@@ -8,19 +8,15 @@ import sys
 
 import click
 
+from hepchallenge.cli.options import workspace_option
+
 __all__ = ["command"]
 
 
 @click.command("rescore")
 @click.argument("challenge")
 @click.option("--data", type=click.Path(), metavar="DIR", help="The data that were scored, as for `score`.")
-@click.option(
-    "--workspace",
-    type=click.Path(file_okay=False),
-    envvar="HEPCHALLENGE_WORKSPACE",
-    metavar="DIR",
-    help="Where everything is recorded; default: hepchallenge-workspace.",
-)
+@workspace_option
 @click.option("--data-label", metavar="NAME", help="For RAMP kits with several data sets.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout and nothing else.")
 def command(

@@ -8,6 +8,7 @@ import sys
 
 import click
 
+from hepchallenge.cli.options import workspace_option
 from hepchallenge.records import parse_bytes
 
 __all__ = ["command"]
@@ -33,13 +34,7 @@ def _size(ctx: click.Context, param: click.Parameter, value: str | None) -> int 
     metavar="DIR",
     help="Published or prepared data; for a RAMP kit the folder that holds its data/.",
 )
-@click.option(
-    "--workspace",
-    type=click.Path(file_okay=False),
-    envvar="HEPCHALLENGE_WORKSPACE",
-    metavar="DIR",
-    help="Where everything is recorded; default: hepchallenge-workspace.",
-)
+@workspace_option
 @click.option(
     "--jobs", type=click.IntRange(min=1), metavar="N", help="Folds run at once; default: all cores."
 )
