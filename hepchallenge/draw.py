@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hepchallenge.exceptions import ContractError, HepChallengeError, UnknownName, UsageError
-from hepchallenge.pipeline import Progress, Silent
-from hepchallenge.records import BoardEntry, FoldOutcome, StoredArray, Verdict
+from hepchallenge.pipeline import Progress, Silent, data_for, recorded_predictions
+from hepchallenge.records import BoardEntry, FoldOutcome, Verdict
 from hepchallenge.text import clean
 
 if TYPE_CHECKING:
@@ -61,9 +61,12 @@ class _Material:
 
 
 class _Chosen(Sequence[Any]):
-    """Some items of a sequence, read when asked for; `shared` and `event_ids` as the whole has them."""
+    """Some items of a sequence, or of a mapping by their keys, read when asked for.
 
-    def __init__(self, whole: Any, rows: Sequence[int]) -> None:
+    `shared` and `event_ids` are as the whole has them.
+    """
+
+    def __init__(self, whole: Any, rows: Sequence[Any]) -> None:
         self._whole = whole
         self._rows = list(rows)
 
@@ -85,22 +88,6 @@ class _Chosen(Sequence[Any]):
         """Ids of the chosen events; their numbers where they have none."""
         ids = getattr(self._whole, "event_ids", None)
         return self._rows if ids is None else [int(ids[row]) for row in self._rows]
-
-
-class _Stored(Sequence[Any]):
-    """Stored predictions of some events, each read and checked when asked for."""
-
-    def __init__(self, store: Store, arrays: Sequence[StoredArray]) -> None:
-        self._store = store
-        self._arrays = arrays
-
-    def __len__(self) -> int:
-        return len(self._arrays)
-
-    def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return _Stored(self._store, self._arrays[index])
-        return self._store.load_array(self._arrays[index])
 
 
 def _rows_of(values: Any, rows: Any) -> Any:
@@ -162,10 +149,11 @@ def _material_of_events(store: Store, staged: Staged, outcome: FoldOutcome, part
     else:
         rows = list(range(len(truth.y_test)))
         truths, inputs = truth.y_test, staged.events.test
-    if not rows or any(f"{part}/{row}" not in outcome.predictions for row in rows):
+    keys = [f"{part}/{row}" for row in rows]
+    if not keys or any(key not in outcome.predictions for key in keys):
         raise _NothingToDraw(f"it has no predictions on {part}")
-    arrays = [outcome.predictions[f"{part}/{row}"] for row in rows]
-    return _Material(_Chosen(truths, rows), _Stored(store, arrays), _Chosen(inputs, rows))
+    predictions = recorded_predictions(store, outcome)
+    return _Material(_Chosen(truths, rows), _Chosen(predictions, keys), _Chosen(inputs, rows))
 
 
 def _wanted(entries: Sequence[BoardEntry], names: Sequence[str]) -> list[BoardEntry]:
@@ -280,7 +268,6 @@ def draw(
     """
     from hepchallenge.contract import load_challenge
     from hepchallenge.pictures import require_plots
-    from hepchallenge.pipeline import data_for
     from hepchallenge.stage.stage import stage
     from hepchallenge.store import open_workspace
 

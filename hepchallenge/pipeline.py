@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from hepchallenge.stage.submission import TakenIn
     from hepchallenge.store import Run, Store
 
-__all__ = ["Progress", "Silent", "rescore", "score"]
+__all__ = ["Progress", "Silent", "data_for", "recorded_predictions", "rescore", "score"]
 
 _TRIES = 2
 """How often a fold is tried when the infrastructure fails."""
@@ -177,7 +177,7 @@ class _Work:
         return next((o for _, o in sorted(self.outcomes.items()) if not o.succeeded), None)
 
 
-def _recorded_predictions(store: Store, outcome: FoldOutcome) -> Mapping[str, np.ndarray]:
+def recorded_predictions(store: Store, outcome: FoldOutcome) -> Mapping[str, np.ndarray]:
     """Return the predictions of a fold: those of rows at once, those of events one by one."""
     stored = outcome.predictions
     if any("/" in key for key in stored):
@@ -266,6 +266,10 @@ class _Judge:
         self.scorer = scorer
         self.progress = progress
         self._turns = _Turns() if staged.events is not None else None
+
+    def _quietly(self) -> contextlib.AbstractContextManager[None]:
+        """Wait until no event is timed, and let none be meanwhile."""
+        return self._turns.score() if self._turns else contextlib.nullcontext()
 
     def pending(self, work: _Work) -> list[int]:
         """Return the jobs of a submission that have to be run: folds, each as often as it is trained."""
@@ -397,7 +401,7 @@ class _Judge:
         verdict, message = Verdict.SCORED, ""
         try:
             if self.staged.events is not None:
-                with self._turns.score() if self._turns else contextlib.nullcontext():
+                with self._quietly():
                     stored = self._read_events(work, ids)
                 arrays = _StoredPredictions(self.store, stored)
             else:
@@ -473,12 +477,12 @@ class _Judge:
         """Note how a fold ended, score it at once, and finish the submission with its last fold."""
         work.outcomes[outcome.job] = outcome
         if outcome.succeeded:
-            with self._turns.score() if self._turns else contextlib.nullcontext():
+            with self._quietly():
                 self._score_fold(work, outcome.job)
 
     def _predictions(self, work: _Work, number: int) -> Mapping[str, np.ndarray]:
         if number not in work.arrays:
-            work.arrays[number] = _recorded_predictions(self.store, work.outcomes[number])
+            work.arrays[number] = recorded_predictions(self.store, work.outcomes[number])
         return work.arrays[number]
 
     def _score_fold(self, work: _Work, number: int) -> None:
@@ -498,7 +502,7 @@ class _Judge:
             return Scoring(verdict=failed.verdict, message=f"{where}{failed.message}", scorer_version=version)
         jobs = sorted(work.outcomes)
         known = [work.fold_scores[number] for number in jobs if number in work.fold_scores]
-        with self._turns.score() if self._turns else contextlib.nullcontext():
+        with self._quietly():
             return self.scorer.score_run(
                 [self._predictions(work, number) for number in jobs],
                 work.record.kind,
@@ -871,7 +875,7 @@ def _rescore_one(store: Store, scorer: Scorer, recorded: BoardEntry) -> BoardEnt
     """Score one recorded run again; a run without predictions keeps its verdict."""
     if not recorded.folds or not all(outcome.succeeded for outcome in recorded.folds):
         return recorded
-    predictions = [_recorded_predictions(store, outcome) for outcome in recorded.folds]
+    predictions = [recorded_predictions(store, outcome) for outcome in recorded.folds]
     seconds = [outcome.event_seconds for outcome in recorded.folds]
     scoring = scorer.score_run(predictions, recorded.submission.kind, seconds)
     store.record_scoring(store.run_of(recorded), scoring)

@@ -45,8 +45,12 @@ def _mean_and_spread(board: Board, row: RankedRow, metric: str, part: str) -> st
     precision = board.metric_info(metric).precision
     mean = _number(scoring.scores.get(metric, {}).get(part), precision)
     spread = _number(scoring.spread.get(metric, {}).get(part), precision)
-    several = part in PARTS and len(scoring.fold_scores) > row.entry.run_key.trainings
+    several = part in PARTS and _has_several_folds(row)
     return f"{mean} ± {spread}" if mean and spread and several else mean
+
+
+def _has_several_folds(row: RankedRow) -> bool:
+    return len(row.entry.scoring.fold_scores) > row.entry.run_key.trainings
 
 
 _UNCERTAINTIES = ("over folds", "over trainings", "test sample")
@@ -61,14 +65,15 @@ def _uncertainties(board: Board) -> list[list[str]]:
     scorings = [row.entry.scoring for row in board.ranked]
     if not any(scoring.training_spread or scoring.errors for scoring in scorings):
         return []
+    columns = [(metric, part) for metric, part in board.columns() if part in PARTS]
     lines = []
     for row in board.ranked:
         scoring = row.entry.scoring
-        folds = scoring.spread if len(scoring.fold_scores) > row.entry.run_key.trainings else {}
-        for metric, part in board.columns():
+        folds = scoring.spread if _has_several_folds(row) else {}
+        for metric, part in columns:
             kinds = (folds, scoring.training_spread, scoring.errors)
             found = [kind.get(metric, {}).get(part) for kind in kinds]
-            if part in PARTS and any(value is not None for value in found):
+            if any(value is not None for value in found):
                 # One digit more than the score: an error is of interest when it is small.
                 precision = board.metric_info(metric).precision + 1
                 values = [_number(value, precision) for value in found]
@@ -164,18 +169,16 @@ def _references(board: Board, metrics: list[str]) -> tuple[list[str], list[list[
     return heads, lines
 
 
-def _has_parameters(board: Board) -> bool:
-    return any(row.entry.submission.parameters is not None for row in board.ranked)
-
-
 def _parameter_head(board: Board) -> list[str]:
-    return ["parameters"] if _has_parameters(board) else []
+    """Return the head of the column of trained parameters, if some row tells theirs."""
+    told = any(row.entry.submission.parameters is not None for row in board.ranked)
+    return ["parameters"] if told else []
 
 
-def _parameters(board: Board, row: RankedRow) -> list[str]:
-    """Return the number of trained parameters as the one cell of its column, if there is that column."""
+def _parameters(row: RankedRow, head: list[str]) -> list[str]:
+    """Return the one cell of that column, if there is the column."""
     count = row.entry.submission.parameters
-    return ["" if count is None else str(count)] if _has_parameters(board) else []
+    return ["" if count is None else str(count) for _ in head]
 
 
 def _table(board: Board, title: str, left: Iterable[str], right: Iterable[str], last: str = "") -> Table:
@@ -220,16 +223,17 @@ def _whole_table(board: Board) -> Table:
     columns = board.columns()
     parts = [part for part in board.parts if any(part == other for _, other in columns)]
     metrics = [metric.name for metric in board.metrics if any(metric.name == name for name, _ in columns)]
+    parameters = _parameter_head(board)
     table = _table(
         board,
         "Ranked",
         ["#", "submission", "team", "metric"],
-        [*map(_part, parts), *_parameter_head(board), *_USAGE],
+        [*map(_part, parts), *parameters, *_USAGE],
         "digest",
     )
     for row in board.ranked:
         before = [str(row.rank), _name(row), clean(row.entry.submission.team)]
-        after = [*_parameters(board, row), *_usage(row)]
+        after = [*_parameters(row, parameters), *_usage(row)]
         for metric in metrics:
             scores = [_mean_and_spread(board, row, metric, part) for part in parts]
             if metric == metrics[0]:
@@ -243,10 +247,11 @@ def _whole_table(board: Board) -> Table:
 def _rank_table(board: Board) -> Table:
     """Return the ranks, the score that ranks and what the runs used."""
     score = f"{clean(board.metric)} {_part(board.part)}"
-    table = _table(board, "Ranked", ["#", "submission"], [score, *_parameter_head(board), *_USAGE], "digest")
+    parameters = _parameter_head(board)
+    table = _table(board, "Ranked", ["#", "submission"], [score, *parameters, *_USAGE], "digest")
     for row in board.ranked:
         value = _mean_and_spread(board, row, board.metric, board.part)
-        _add(table, [str(row.rank), _name(row), value, *_parameters(board, row), *_usage(row)])
+        _add(table, [str(row.rank), _name(row), value, *_parameters(row, parameters), *_usage(row)])
     return table
 
 
@@ -295,10 +300,11 @@ def to_markdown(board: Board) -> str:
     lines += [line for note in board.notes for line in (f"*{markdown_cell(note)}*", "")]
     columns = board.columns()
     if board.ranked:
+        parameters = _parameter_head(board)
         heads = [
             *("#", "submission", "team"),
             *(markdown_cell(f"{clean(metric)} {_part(part)}") for metric, part in columns),
-            *_parameter_head(board),
+            *parameters,
             *("wall", "CPU", "memory", "digest", "data"),
         ]
         rows = [
@@ -307,7 +313,7 @@ def to_markdown(board: Board) -> str:
                 markdown_cell(_name(row)),
                 markdown_cell(clean(row.entry.submission.team)),
                 *(_mean_and_spread(board, row, metric, part) for metric, part in columns),
-                *_parameters(board, row),
+                *_parameters(row, parameters),
                 _seconds(row.entry.wall_seconds),
                 _seconds(row.entry.cpu_seconds),
                 _memory(row.entry.peak_memory_bytes),

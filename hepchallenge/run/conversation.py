@@ -7,6 +7,7 @@ import json
 import signal
 import socket
 import time
+from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
@@ -56,7 +57,7 @@ def converse(job: FoldJob, limits: Limits, channel: Channel, link: socket.socket
     return _OnRows(job, limits, channel, link, watch).lead()
 
 
-class _Conversation:
+class _Conversation(ABC):
     """What both kinds of challenge share; each has its own `fit` and `predict`."""
 
     def __init__(
@@ -69,13 +70,13 @@ class _Conversation:
         self.watch = watch
         self.result = FoldResult(verdict=Verdict.SCORED)
 
+    @abstractmethod
     def fit(self) -> None:
         """Have the submission fitted."""
-        raise NotImplementedError
 
+    @abstractmethod
     def predict(self) -> None:
         """Ask for predictions and check them."""
-        raise NotImplementedError
 
     def lead(self) -> FoldResult:
         """Go through all phases and return how they ended."""
