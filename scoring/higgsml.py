@@ -11,14 +11,14 @@ comparable, and the value on the public or private part equals the one computed 
 
 from __future__ import annotations
 
-import math
-from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from abc import abstractmethod
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hepchallenge.scoring.ams import ams, best_ams, renormalise, scaled_selected_sums, weighted_roc_auc
+from hepchallenge.scoring.score_type import ArrayScore
 
 __all__ = ["AMS", "HIGGSML_TOTALS", "ROCAUC", "BestAMS", "WeightedSelectionScore"]
 
@@ -28,7 +28,7 @@ HIGGSML_TOTALS = (691.9886077135781, 410999.84732187376)
 """Expected signal and background events of the full ATLAS open-data file (818 238 simulated events)."""
 
 
-class WeightedSelectionScore(ABC):
+class WeightedSelectionScore(ArrayScore):
     """What the score types here have in common: checks of the two arrays, then one kernel.
 
     Parameters
@@ -41,23 +41,9 @@ class WeightedSelectionScore(ABC):
         Expected signal and background events that the weights of a part are scaled to.
     """
 
-    is_lower_the_better: ClassVar[bool] = False
-    minimum: ClassVar[float] = 0.0
-    maximum: ClassVar[float] = math.inf
-
     def __init__(self, name: str, precision: int, totals: tuple[float, float] = HIGGSML_TOTALS) -> None:
-        self.name = name
-        self.precision = precision
+        super().__init__(name, precision)
         self.totals = totals
-
-    @property
-    def worst(self) -> float:
-        """The worst possible value."""
-        return self.minimum
-
-    def score_function(self, ground_truths: Any, predictions: Any) -> float:
-        """Return the score of a Predictions object against the one that holds the truth."""
-        return self(ground_truths.y_pred, predictions.y_pred)
 
     def __call__(self, y_true: NDArray[np.float64], y_pred: NDArray[np.float64]) -> float:
         """Return the score of a prediction array, both arguments of shape (n, 2).

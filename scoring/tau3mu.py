@@ -13,7 +13,7 @@ peak where the signal is searched for.
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -23,6 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 from hepchallenge.exceptions import InvalidSubmission
 from hepchallenge.scoring.gates import GateResult
 from hepchallenge.scoring.roc import area, labels, probabilities, roc_curve
+from hepchallenge.scoring.score_type import ArrayScore
 
 __all__ = [
     "AGREEMENT_LIMIT",
@@ -341,7 +342,7 @@ def check_flatness(prediction: ArrayLike, truth: ArrayLike) -> GateResult:
     return GateResult.below("flatness", flatness_cvm(prediction, truth), FLATNESS_LIMIT)
 
 
-class _CountedRows(ABC):
+class _CountedRows(ArrayScore):
     """What the score types here have in common: which rows count, then one kernel.
 
     The truth has the columns signal (0 or 1) and min_ANNmuon, shape (n, 2); predictions are numbers from 0 to
@@ -355,22 +356,7 @@ class _CountedRows(ABC):
         Decimals to show; ranks use unrounded values.
     """
 
-    is_lower_the_better: ClassVar[bool] = False
-    minimum: ClassVar[float] = 0.0
     maximum: ClassVar[float] = 1.0
-
-    def __init__(self, name: str, precision: int = 4) -> None:
-        self.name = name
-        self.precision = precision
-
-    @property
-    def worst(self) -> float:
-        """The worst possible value."""
-        return self.minimum
-
-    def score_function(self, ground_truths: Any, predictions: Any) -> float:
-        """Return the score of a Predictions object against the one that holds the truth."""
-        return self(ground_truths.y_pred, predictions.y_pred)
 
     def __call__(self, y_true: ArrayLike, y_pred: ArrayLike) -> float:
         """Return the score of a prediction array against the truth, of the shapes said above.

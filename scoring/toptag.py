@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from hepchallenge.exceptions import InvalidSubmission
 from hepchallenge.scoring.roc import labels, probabilities, roc_auc, roc_curve
+from hepchallenge.scoring.score_type import ArrayScore
 from hepchallenge.scoring.trainings import median_run
 
 __all__ = [
@@ -373,7 +374,7 @@ def flat_weights(values: ArrayLike, is_signal: ArrayLike, edges: ArrayLike) -> F
     return weights
 
 
-class _TaggerScore(ABC):
+class _TaggerScore(ArrayScore):
     """What the score types here have in common: where labels and probabilities stand in the arrays.
 
     Truth and predictions have one number a jet, shape (n,) or (n, 1), or one for each class in the order
@@ -387,22 +388,7 @@ class _TaggerScore(ABC):
         Decimals to show; ranks use unrounded values.
     """
 
-    is_lower_the_better: ClassVar[bool] = False
-    minimum: ClassVar[float] = 0.0
     maximum: ClassVar[float] = 1.0
-
-    def __init__(self, name: str, precision: int) -> None:
-        self.name = name
-        self.precision = precision
-
-    @property
-    def worst(self) -> float:
-        """The worst possible value."""
-        return self.minimum
-
-    def score_function(self, ground_truths: Any, predictions: Any) -> float:
-        """Return the score of a Predictions object against the one that holds the truth."""
-        return self(ground_truths.y_pred, predictions.y_pred)
 
     def __call__(self, y_true: ArrayLike, y_pred: ArrayLike) -> float:
         """Return the score of a prediction array against labels, of the shapes said above.

@@ -31,7 +31,8 @@ import pyarrow as pa
 
 from hepchallenge.challenges.higgsml import toy
 from hepchallenge.challenges.higgsml.kinematics import PRIMITIVE_COLUMNS, delta_r, derived
-from hepchallenge.data import TableSchema, find_published, read_csv, write_prepared
+from hepchallenge.challenges.tables import prepare_train_and_test
+from hepchallenge.data import TableSchema, write_prepared
 from hepchallenge.exceptions import DataError
 
 if TYPE_CHECKING:
@@ -99,8 +100,6 @@ MINIMUM_EVENTS = 500
 TRAIN_SHARE = 0.8
 ORIGINAL_SHARE = 50_803 / 100_000  # as published
 
-_TRAIN_NAME, _TEST_NAME = "train.csv", "test.csv"
-
 
 def _check_target(table: pa.Table, file: object) -> None:
     target = table.column(TARGET).to_numpy()
@@ -124,16 +123,7 @@ def prepare_data(source: Path, target: Path) -> None:
     DataError
         If one of the files is not there, or does not hold what it should.
     """
-    tables = {}
-    for name in (_TRAIN_NAME, _TEST_NAME):
-        file = find_published(source, name)
-        if file is None:
-            expected = f"{_TRAIN_NAME} and {_TEST_NAME} (.csv, .csv.gz or .zip)"
-            raise DataError(source, "files", expected, f"no {name}")
-        table = read_csv(file, SCHEMA)
-        _check_target(table, file)
-        tables[name.removesuffix(".csv")] = table
-    write_prepared(target, tables)
+    prepare_train_and_test(source, target, SCHEMA, _check_target)
 
 
 def _distort(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -10,11 +9,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hepchallenge.exceptions import InvalidSubmission
+from hepchallenge.scoring.row_predictions import RowPredictions, mean_of_folds
 
 __all__ = ["Predictions", "predictions_from_columns"]
 
 
-class Predictions:
+class Predictions(RowPredictions):
     """Holds ground truth (is_signal, weight) or predictions (score, selected), shape (n, 2).
 
     Made as ramp-workflow makes its predictions: from exactly one of `y_pred`, `y_true` and `n_samples`,
@@ -47,23 +47,6 @@ class Predictions:
         else:
             raise ValueError("Predictions needs one of y_pred, y_true and n_samples")
 
-    def __str__(self) -> str:
-        return f"y_pred = {self.y_pred}"
-
-    @property
-    def valid_indexes(self) -> NDArray[np.bool_]:
-        """Mask of the rows that some fold has predicted."""
-        valid: NDArray[np.bool_] = ~np.isnan(self.y_pred[:, 0])
-        return valid
-
-    def set_valid_in_train(self, predictions: Predictions, test_is: Any) -> None:
-        """Fill the rows `test_is` with the predictions of a fold."""
-        self.y_pred[test_is] = predictions.y_pred
-
-    def set_slice(self, valid_indexes: Any) -> None:
-        """Keep only the rows `valid_indexes`."""
-        self.y_pred = self.y_pred[valid_indexes]
-
     def check_y_pred_dimensions(self) -> None:
         """Raise ValueError unless there are two columns."""
         if self.y_pred.ndim != 2 or self.y_pred.shape[1] != 2:
@@ -78,12 +61,7 @@ class Predictions:
         Folds that did not predict a row do not count for it. An event is selected if more than half of the
         predictions select it; a tie does not.
         """
-        chosen = range(len(predictions_list)) if index_list is None else index_list
-        stack = np.array([predictions_list[index].y_pred for index in chosen])
-        with warnings.catch_warnings():
-            # A row that no fold predicted is NaN in the result too, as it should be.
-            warnings.filterwarnings("ignore", "Mean of empty slice", RuntimeWarning)
-            mean = np.nanmean(stack, axis=0)
+        mean = mean_of_folds(predictions_list, index_list)
         votes = mean[:, 1]
         mean[:, 1] = np.where(np.isnan(votes), np.nan, votes > 0.5)
         return cls(y_pred=mean)

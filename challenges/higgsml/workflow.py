@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hepchallenge.challenges.submitted import load_class, predict_two_columns
 from hepchallenge.exceptions import InvalidSubmission
 from hepchallenge.scoring.ams import renormalise
 from hepchallenge.scoring.higgsml import HIGGSML_TOTALS
@@ -52,14 +52,9 @@ class WeightedClassifier:
 
         `y` has the columns is_signal and weight. Only the rows `train_is` are used, all rows if it is None.
         """
-        from rampwf.utils.importing import import_module_from_source
 
         rows = np.arange(len(X)) if train_is is None else np.asarray(train_is)
-        name = self.element_names[0]
-        module = import_module_from_source(str(Path(module_path) / f"{name}.py"), name)
-        if not hasattr(module, "Classifier"):
-            raise InvalidSubmission(f"{name}.py: expected a class Classifier, found none")
-        model = module.Classifier()
+        model = load_class(module_path, self.element_names[0], "Classifier")()
         truth = y[rows]
         weight = renormalise(truth[:, 1], truth[:, 0], HIGGSML_TOTALS)
         model.fit(X.iloc[rows], truth[:, 0].astype(np.int64), weight)
@@ -73,11 +68,7 @@ class WeightedClassifier:
         InvalidSubmission
             If what the classifier returns has the wrong shape. Values are checked with the predictions.
         """
-        probability = np.asarray(trained_model.predict_proba(X))
-        if probability.shape != (len(X), 2):
-            raise InvalidSubmission(
-                f"predict_proba: expected an array of shape ({len(X)}, 2), found {probability.shape}"
-            )
+        probability = predict_two_columns(trained_model, X)
         selected = np.asarray(trained_model.predict(X))
         if selected.shape != (len(X),):
             raise InvalidSubmission(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hepchallenge.challenges.submitted import load_class, predict_two_columns
 from hepchallenge.challenges.tau3mu.data import TRUTH
-from hepchallenge.exceptions import InvalidSubmission
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,14 +52,9 @@ class TauClassifier:
             If the file has no class `Classifier`.
         """
         import pandas as pd
-        from rampwf.utils.importing import import_module_from_source
 
         rows = np.arange(len(X)) if train_is is None else np.asarray(train_is)
-        name = self.element_names[0]
-        module = import_module_from_source(str(Path(module_path) / f"{name}.py"), name)
-        if not hasattr(module, "Classifier"):
-            raise InvalidSubmission(f"{name}.py: expected a class Classifier, found none")
-        model = module.Classifier()
+        model = load_class(module_path, self.element_names[0], "Classifier")()
         features, truth = X.iloc[rows], y[rows]
         training = pd.DataFrame(truth[:, 1:], columns=list(TRUTH[1:]), index=features.index)
         model.fit(features, truth[:, 0].astype(np.int64), training)
@@ -74,9 +68,5 @@ class TauClassifier:
         InvalidSubmission
             If what the classifier returns has the wrong shape. Values are checked with the predictions.
         """
-        probability = np.asarray(trained_model.predict_proba(X))
-        if probability.shape != (len(X), 2):
-            raise InvalidSubmission(
-                f"predict_proba: expected an array of shape ({len(X)}, 2), found {probability.shape}"
-            )
+        probability = predict_two_columns(trained_model, X)
         return probability[:, 1].astype(np.float64)

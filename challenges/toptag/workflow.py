@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hepchallenge.challenges.submitted import load_class
 from hepchallenge.challenges.toptag.jets import Jets
 from hepchallenge.exceptions import InvalidSubmission
 
@@ -46,18 +46,13 @@ class JetClassifier:
         InvalidSubmission
             If there is no such class, or the data have labels only and no jets to train on.
         """
-        from rampwf.utils.importing import import_module_from_source
 
         if not X.has_constituents:
             raise InvalidSubmission(
                 "these data have the labels of the test jets but no jets: "
                 "only prediction files can be scored on them, not code"
             )
-        name = self.element_names[0]
-        module = import_module_from_source(str(Path(module_path) / f"{name}.py"), name)
-        if not hasattr(module, "Classifier"):
-            raise InvalidSubmission(f"{name}.py: expected a class Classifier, found none")
-        model = module.Classifier()
+        model = load_class(module_path, self.element_names[0], "Classifier")()
         rows = slice(None) if train_is is None else train_is
         model.fit(X[rows], np.asarray(y)[rows])
         return model

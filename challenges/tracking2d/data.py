@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from hepchallenge.challenges.tables import prepare_train_and_test
 from hepchallenge.challenges.tracking2d import simulation
-from hepchallenge.data import TableSchema, find_published, read_csv, write_prepared
+from hepchallenge.data import TableSchema, write_prepared
 from hepchallenge.exceptions import DataError
 
 __all__ = ["DEFAULT_EVENTS", "FEATURES", "LABELS", "NAME", "SCHEMA", "make_toy_data", "prepare_data"]
@@ -35,8 +36,6 @@ SCHEMA = TableSchema(
 DEFAULT_EVENTS = 1000
 MINIMUM_EVENTS = 4
 """Two events for training, which the cross-validation divides, and two for the test."""
-
-_TRAIN_NAME, _TEST_NAME = "train.csv", "test.csv"
 
 
 def _check(table: pa.Table, file: object) -> None:
@@ -70,16 +69,7 @@ def prepare_data(source: Path, target: Path) -> None:
     DataError
         If one of the files is not there, or does not hold what it should.
     """
-    tables = {}
-    for name in (_TRAIN_NAME, _TEST_NAME):
-        file = find_published(source, name)
-        if file is None:
-            expected = f"{_TRAIN_NAME} and {_TEST_NAME} (.csv, .csv.gz or .zip)"
-            raise DataError(source, "files", expected, f"no {name}")
-        table = read_csv(file, SCHEMA)
-        _check(table, file)
-        tables[name.removesuffix(".csv")] = table
-    write_prepared(target, tables)
+    prepare_train_and_test(source, target, SCHEMA, _check)
 
 
 def make_toy_data(target: Path, seed: int = 0, n_events: int | None = None) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rampwf.utils.importing import import_module_from_source
 
+from hepchallenge.challenges.submitted import load_class
 from hepchallenge.challenges.trackml.events import Event, TrainingEvents
 from hepchallenge.exceptions import InvalidSubmission
 from hepchallenge.scoring.events import EventPredictions
@@ -42,11 +41,7 @@ class TrackerWorkflow:
 
     def train_submission(self, module_path: str, X: Any, y: Any, train_is: Any = None) -> Any:
         """Return the submission's tracker, fitted on the training events if it can be."""
-        name = self.element_names[0]
-        module = import_module_from_source(str(Path(module_path) / f"{name}.py"), name, sanitize=True)
-        if not hasattr(module, "Tracker"):
-            raise InvalidSubmission(f"{name}.py: expected a class Tracker, found none")
-        tracker = module.Tracker()
+        tracker = load_class(module_path, self.element_names[0], "Tracker", sanitize=True)()
         if hasattr(tracker, "fit"):
             rows = np.arange(len(X)) if train_is is None else np.asarray(train_is)
             tracker.fit(TrainingEvents(X, y, rows))
