@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 
 from hepchallenge.records import Limits
 from hepchallenge.run.accounting import choose_accounting
-from hepchallenge.run.isolation import Isolation, probe
+from hepchallenge.run.isolation import Isolation
 from hepchallenge.run.jobs import EventJob, FoldJob, FoldResult
 from hepchallenge.run.runner import Runner
 
@@ -253,13 +252,6 @@ class EventBench:
         finally:
             self.runner.limits = before
         return kept
-
-
-def need(level: Isolation) -> Isolation:
-    """Return a level, or skip the test with the reason why the host does not offer it."""
-    if reason := probe(level):
-        pytest.skip(f"isolation {level}: {reason}")
-    return level
 
 
 @contextmanager

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 from event_kit import HONEST, N_TEST, N_TRAIN, event, tracker, write_event_kit, write_tracker
+from levels import need
 
 import hepchallenge
 from hepchallenge.records import BoardEntry, Verdict
-from hepchallenge.run.isolation import Isolation, probe
+from hepchallenge.run.isolation import Isolation
 
 
 @pytest.fixture(scope="module")
@@ -104,8 +105,7 @@ for folder, _, names in os.walk("/"):
 def test_no_file_of_an_event_is_in_reach_behind_a_wall(
     kit: Path, tmp_path: Path, level: str, finds: int
 ) -> None:
-    if reason := probe(Isolation(level)):
-        pytest.skip(f"isolation {level}: {reason}")
+    need(Isolation(level))
     folder = write_tracker(tmp_path / "a", tracker(fit=SEARCH))
     (entry,) = _score(kit, tmp_path / "w", folder, isolation=level)
     assert entry.scoring.verdict is Verdict.SCORED, entry.scoring.message

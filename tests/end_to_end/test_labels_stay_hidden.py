@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from levels import need
 from small_kit import MARKS, write_submission
 
 import hepchallenge
 from hepchallenge.records import Document, Verdict
-from hepchallenge.run.isolation import Isolation, probe
+from hepchallenge.run.isolation import Isolation
 
 SPY = """
 import gc, os, sys
@@ -125,8 +126,7 @@ class Classifier:
 
 
 def _spy(kit: Path, level: Isolation) -> tuple[Document, str]:
-    if reason := probe(level):
-        pytest.skip(f"isolation {level}: {reason}")
+    need(level)
     walls = level is not Isolation.NONE
     code = SPY.format(train=MARKS["train.csv"], test=MARKS["test.csv"], kit=str(kit), walls=walls)
     spy = write_submission(kit / "submissions" / "spy", code)

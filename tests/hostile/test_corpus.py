@@ -14,15 +14,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-sys.path.append(str(Path(__file__).parents[1] / "run"))
-
 import make_table
+import pytest
 from corpus import GROUPS, HERE, Case, cases, skipped
+from levels import need
 from ordinary import USER, run_as_user, why_not
 
-from hepchallenge.run.isolation import Isolation, probe
+from hepchallenge.run.isolation import Isolation
 
 LEVELS = [level for level in Isolation if level is not Isolation.NONE]
 
@@ -67,8 +65,7 @@ def wrong(case: Case, result: dict[str, Any]) -> str:
 def test_every_attack_ends_in_its_verdict_and_without_success(
     level: Isolation, user: str, folder: Path
 ) -> None:
-    if reason := probe(level):
-        pytest.skip(f"isolation {level}: {reason}")
+    need(level)
     if user == "root" and os.getuid():
         pytest.skip("this run is one of an ordinary user")
     if user == "ordinary user" and os.getuid() == 0 and (reason := why_not()):

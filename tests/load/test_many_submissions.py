@@ -15,13 +15,11 @@ from typing import Any
 
 import psutil
 import pytest
-
-sys.path.append(str(Path(__file__).parents[1] / "run"))
-
+from levels import need
 from small_kit import GOOD, PROBLEM, classifier, write_kit, write_submission
 
 from hepchallenge.records import StoredArray
-from hepchallenge.run.isolation import Isolation, probe
+from hepchallenge.run.isolation import Isolation
 from hepchallenge.store.codec import loads
 from hepchallenge.store.files import load_array, load_log
 
@@ -54,8 +52,7 @@ HOSTILE = {
 
 @pytest.fixture(scope="module", autouse=True)
 def _level() -> None:
-    if reason := probe(Isolation.NAMESPACES):
-        pytest.skip(f"isolation namespaces: {reason}")
+    need(Isolation.NAMESPACES)
 
 
 @pytest.fixture(scope="module")

@@ -5,16 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
+from levels import need
 from small_kit import Bench, open_bench
 
-from hepchallenge.run.isolation import Isolation, probe
-
-
-def need(level: Isolation) -> Isolation:
-    """Return a level, or skip the test with the reason why the host does not offer it."""
-    if reason := probe(level):
-        pytest.skip(f"isolation {level}: {reason}")
-    return level
+from hepchallenge.run.isolation import Isolation
 
 
 @pytest.fixture(scope="module", params=list(Isolation))

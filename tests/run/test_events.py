@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 import ordinary
 import pytest
-from event_kit import HONEST, LIMITS, N_TEST, EventBench, event, need, open_event_bench, tracker
+from event_kit import HONEST, LIMITS, N_TEST, EventBench, event, open_event_bench, tracker
+from levels import need
 
 from hepchallenge.records import Verdict
 from hepchallenge.run.conversation import _charge
