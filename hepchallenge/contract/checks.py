@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from hepchallenge.contract.challenge import Challenge
 from hepchallenge.exceptions import ContractError
 
-__all__ = ["check_folds", "check_parts", "check_test_features", "feature_names"]
+__all__ = ["check_folds", "check_parts", "check_test_features", "each_fold", "feature_names"]
 
 Indices = NDArray[np.int64]
 
@@ -49,6 +49,15 @@ def _check_indices(
     return array.astype(np.int64)
 
 
+def each_fold(challenge: Challenge, folds: Iterable[Any]) -> Iterator[Any]:
+    """Return an iterator over what `get_cv(X, y)` gave, or raise the error that says that there is none."""
+    try:
+        return iter(folds)
+    except TypeError:
+        expected, found = "an iterable of folds", type(folds).__name__
+        raise ContractError(challenge.problem.file, "get_cv", expected, found) from None
+
+
 def check_folds(challenge: Challenge, folds: Iterable[Any], n_train: int) -> list[tuple[Indices, Indices]]:
     """Check the folds that `get_cv(X, y)` gave and return them as pairs of int64 arrays.
 
@@ -70,11 +79,7 @@ def check_folds(challenge: Challenge, folds: Iterable[Any], n_train: int) -> lis
     """
     file = challenge.problem.file
     checked: list[tuple[Indices, Indices]] = []
-    try:
-        iterator = iter(folds)
-    except TypeError:
-        raise ContractError(file, "get_cv", "an iterable of folds", type(folds).__name__) from None
-    for number, fold in enumerate(iterator):
+    for number, fold in enumerate(each_fold(challenge, folds)):
         where = f"get_cv: fold {number}"
         try:
             train, valid = fold

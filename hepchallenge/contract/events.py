@@ -7,13 +7,14 @@ more than a few events.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hepchallenge.contract.challenge import Challenge
+from hepchallenge.contract.checks import each_fold
 from hepchallenge.exceptions import ContractError
 
 __all__ = ["EventInputs", "EventTruths", "check_event_folds", "check_events"]
@@ -97,7 +98,7 @@ def check_event_folds(
     """
     file = challenge.problem.file
     checked = []
-    for number, fold in enumerate(_listed(challenge, folds)):
+    for number, fold in enumerate(each_fold(challenge, folds)):
         where = f"get_cv: fold {number}"
         try:
             sides = [np.asarray(side) for side in fold]
@@ -118,11 +119,3 @@ def check_event_folds(
     if not checked:
         raise ContractError(file, "get_cv", "at least one fold", "none")
     return checked
-
-
-def _listed(challenge: Challenge, folds: Iterable[Any]) -> Iterator[Any]:
-    try:
-        return iter(folds)
-    except TypeError:
-        expected, found = "an iterable of folds", type(folds).__name__
-        raise ContractError(challenge.problem.file, "get_cv", expected, found) from None

@@ -12,6 +12,7 @@ import os
 import pickle
 import sys
 import traceback
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from inspect import signature
 from typing import Any
@@ -141,14 +142,26 @@ def serve_fold(channel: Channel, task: FoldTask, workflow: Any) -> None:
         channel.send(Kind.ERROR, {"step": fold.step}, text.encode("utf-8", "replace"))
 
 
-class _OnRows:
-    """Serves a challenge whose inputs are rows: all of them lie ready from the start."""
+class _Fold(ABC):
+    """What both kinds of challenge share; `step` is what the participant is told when it fails."""
 
     def __init__(self, channel: Channel, task: FoldTask, workflow: Any) -> None:
         self.channel = channel
         self.task = task
         self.workflow = workflow
         self.step = "fit"
+
+    @abstractmethod
+    def fit(self, frame: Frame, descriptor: int | None) -> None:
+        """Fit the submission with what came in the first frame."""
+
+    @abstractmethod
+    def predict(self) -> None:
+        """Predict what is asked for until nothing more is."""
+
+
+class _OnRows(_Fold):
+    """Serves a challenge whose inputs are rows: all of them lie ready from the start."""
 
     def fit(self, frame: Frame, descriptor: int | None) -> None:
         y, train_is, self._valid_is = pickle.loads(frame.payload)
@@ -171,14 +184,8 @@ class _OnRows:
             self.channel.send_array(Kind.PREDICTION, {"part": part}, _plain_array(prediction))
 
 
-class _OnEvents:
+class _OnEvents(_Fold):
     """Serves a challenge whose inputs are events: nothing of one is here before its turn."""
-
-    def __init__(self, channel: Channel, task: FoldTask, workflow: Any) -> None:
-        self.channel = channel
-        self.task = task
-        self.workflow = workflow
-        self.step = "fit"
 
     def fit(self, frame: Frame, descriptor: int | None) -> None:
         train_is, event_ids = pickle.loads(frame.payload)
