@@ -44,6 +44,20 @@ class RankedRow:
     reason: str
     """Why there is no rank; empty if there is one."""
     entry: BoardEntry
+    rank_interval: tuple[int, int] | None = None
+    """First and last rank that the finite test sample allows, all rows covered at once; None if unknown."""
+    holds: float | None = None
+    """Probability that this row stays before the next one on another test sample of the same size."""
+    tie: int | None = None
+    """Number of the group of rows, from 1, within which the test sample cannot tell an order."""
+    phase: str = ""
+    """Name of the phase in which the submission was received."""
+    late: bool = False
+    """Whether it was received after the last phase had ended."""
+    entries: int = 1
+    """How many submissions of this team count against its quota."""
+    moved: int | None = None
+    """On a private board: ranks gained since the public one; negative if lost."""
 
 
 @dataclass(frozen=True, kw_only=True)
