@@ -1,4 +1,4 @@
-"""Rules of a board: which submissions stand for a team, how many it may send and when, what is revealed when."""
+"""Rules of a board: which submissions stand for a team, how many it may send, what is revealed when."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class Phase:
 
 @dataclass(frozen=True, kw_only=True)
 class BoardRules:
-    """What `[board]` and `[[phase]]` of challenge.toml say; the defaults are those of a board without rules."""
+    """What `[board]` and `[[phase]]` of challenge.toml say; the defaults are no rules."""
 
     entry: Literal["best", "last", "chosen", "all"] = "all"
-    """Which submissions of a team are ranked: its best by the public board, its last, those it chose, or all."""
+    """What is ranked of a team: its best by the public board, its last, those it chose, or all."""
     most_chosen: int = 2
     """How many submissions a team may choose."""
     reveal: datetime | None = None
