@@ -7,6 +7,7 @@ from the runner to the store, to the board and to `--json` unchanged.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any, Literal
@@ -317,7 +318,7 @@ class BoardEntry:
     run_at: str
     versions: dict[str, str]
     scoring: Scoring
-    folds: tuple[FoldOutcome, ...]
+    folds: Sequence[FoldOutcome]
 
     @property
     def wall_seconds(self) -> float:

@@ -36,6 +36,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from hepchallenge.exceptions import StoreError, UnknownName, UsageError
 from hepchallenge.records import BoardEntry, DataInfo, FoldOutcome, RunKey, Scoring, StoredArray, Submission
 from hepchallenge.store import codec, files, locks, schema
+from hepchallenge.store.recorded import RecordedFolds
 
 __all__ = ["DATABASE_NAME", "Run", "Store", "open_workspace"]
 
@@ -598,16 +599,15 @@ def _entries(
 
     scored: dict[int, list[Scoring]] = defaultdict(list)
     wanted = select(scorings.c.run_id, scorings.c.scoring).join(runs).where(fits).order_by(scorings.c.id)
-    for row in connection.execute(wanted):
-        scored[row.run_id].append(codec.decode_scoring(row.scoring))
+    for run_id, scoring in connection.execute(wanted):
+        scored[run_id].append(codec.decode_scoring(scoring))
 
-    outcomes: dict[int, dict[int, FoldOutcome]] = defaultdict(dict)
+    outcomes: dict[int, dict[int, str]] = defaultdict(dict)
     # The failed tries first, so that a final outcome of the same fold takes their place.
     for table in (schema.infrastructure_failures, schema.folds):
-        wanted = select(table.c.run_id, table.c.outcome).join(runs).where(fits).order_by(table.c.id)
-        for row in connection.execute(wanted):
-            outcome = codec.decode_fold(row.outcome)
-            outcomes[row.run_id][outcome.job] = outcome
+        tried = select(table.c.run_id, table.c.fold, table.c.outcome).join(runs).where(fits)
+        for row in connection.execute(tried.order_by(table.c.id)):
+            outcomes[row.run_id][row.fold] = row.outcome
 
     best: dict[str, tuple[bool, Any, Scoring]] = {}
     for row in connection.execute(select(runs).where(fits).order_by(runs.c.attempt)):
@@ -643,7 +643,7 @@ def _entries(
                     run_at=run.created_at,
                     versions=run.versions,
                     scoring=scoring,
-                    folds=tuple(folds[fold] for fold in sorted(folds)),
+                    folds=RecordedFolds([folds[job] for job in sorted(folds)]),
                 )
             )
     return entries
