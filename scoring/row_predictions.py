@@ -45,7 +45,12 @@ class RowPredictions:
     @classmethod
     def combine(cls, predictions_list: Sequence[Self], index_list: Sequence[int] | None = None) -> Self:
         """Return the mean of several predictions of the same rows; folds that left out a row do not count."""
-        return cls(y_pred=mean_of_folds(predictions_list, index_list))  # type: ignore[call-arg]
+        return cls.from_mean(mean_of_folds(predictions_list, index_list))
+
+    @classmethod
+    def from_mean(cls, mean: NDArray[np.float64]) -> Self:
+        """Return the combination of predictions, given the mean of their `y_pred`, which it may keep or change."""
+        return cls(y_pred=mean)  # type: ignore[call-arg]
 
 
 def mean_of_folds(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hepchallenge.exceptions import InvalidSubmission
-from hepchallenge.scoring.row_predictions import RowPredictions, mean_of_folds
+from hepchallenge.scoring.row_predictions import RowPredictions
 
 __all__ = ["Predictions", "predictions_from_columns"]
 
@@ -53,15 +53,12 @@ class Predictions(RowPredictions):
             raise ValueError(f"expected an array of shape (n, 2), found {self.y_pred.shape}")
 
     @classmethod
-    def combine(
-        cls, predictions_list: Sequence[Predictions], index_list: Sequence[int] | None = None
-    ) -> Predictions:
-        """Return the mean score and the majority decision of several predictions of the same rows.
+    def from_mean(cls, mean: NDArray[np.float64]) -> Self:
+        """Return the mean score and the majority decision of several predictions, given their mean.
 
         Folds that did not predict a row do not count for it. An event is selected if more than half of the
         predictions select it; a tie does not.
         """
-        mean = mean_of_folds(predictions_list, index_list)
         votes = mean[:, 1]
         mean[:, 1] = np.where(np.isnan(votes), np.nan, votes > 0.5)
         return cls(y_pred=mean)
