@@ -25,14 +25,17 @@ from hepchallenge.contract.events import (
 )
 from hepchallenge.contract.gates import Gate
 from hepchallenge.contract.problem import Problem, load_problem
+from hepchallenge.contract.rules import BoardRules, Phase, read_rules
 
 __all__ = [
+    "BoardRules",
     "Challenge",
     "ChallengeConfig",
     "ChallengeFolder",
     "EventInputs",
     "EventTruths",
     "Gate",
+    "Phase",
     "PredictionFile",
     "Problem",
     "Reference",
@@ -49,4 +52,5 @@ __all__ = [
     "load_challenge",
     "load_problem",
     "read_config",
+    "read_rules",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 from hepchallenge.contract.config import CONFIG_NAME, ChallengeConfig, read_config
 from hepchallenge.contract.problem import PROBLEM_NAME, Problem, load_problem
+from hepchallenge.contract.reader import read_document
 from hepchallenge.exceptions import ContractError, UnknownName, UsageError
 
 __all__ = [
@@ -32,7 +34,8 @@ class ChallengeFolder:
     folder: Path
     config: ChallengeConfig
     version: str
-    """SHA-256 of the challenge's Python files and `challenge.toml`, hexadecimal."""
+    """SHA-256 of the challenge's Python files and what `challenge.toml` says besides the rules of its board,
+    hexadecimal."""
     kits_folder: Path
     """Folder of the starting kits, one folder each; it may be absent."""
     builtin: bool
@@ -79,12 +82,24 @@ def builtin_folder() -> Path:
 
 
 def _version(folder: Path) -> str:
-    """Hash the files that decide what the challenge computes, by name and content."""
-    files = [*folder.glob("*.py"), *folder.glob("external_imports/**/*.py"), folder / CONFIG_NAME]
+    """Hash the files that decide what the challenge computes, by name and content.
+
+    A later deadline or another quota does not change what was computed, so rules of the board do not count.
+    """
+    contents = {
+        file.relative_to(folder).as_posix(): file.read_bytes()
+        for pattern in ("*.py", "external_imports/**/*.py")
+        for file in folder.glob(pattern)
+        if file.is_file()
+    }
+    if (folder / CONFIG_NAME).is_file():
+        said = read_document(folder / CONFIG_NAME).table
+        counted = {key: value for key, value in said.items() if key not in ("board", "phase")}
+        if counted:
+            contents[CONFIG_NAME] = json.dumps(counted, sort_keys=True, default=str).encode()
     digest = hashlib.sha256()
-    for file in sorted(f for f in files if f.is_file()):
-        content = hashlib.sha256(file.read_bytes()).hexdigest()
-        digest.update(f"{file.relative_to(folder).as_posix()}\0{content}\n".encode())
+    for name, content in sorted(contents.items()):
+        digest.update(f"{name}\0{hashlib.sha256(content).hexdigest()}\n".encode())
     return digest.hexdigest()
 
 

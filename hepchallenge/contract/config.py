@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import re
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
+from hepchallenge.contract.reader import TableReader, read_document, show
+from hepchallenge.contract.rules import BoardRules, take_rules
 from hepchallenge.exceptions import ContractError
 from hepchallenge.records import BAGGED_PARTS, PARTS, Limits, parse_bytes
 
@@ -120,112 +119,22 @@ class ChallengeConfig:
     sources: tuple[Source, ...] = ()
     references: tuple[Reference, ...] = ()
     toy: ToyDefaults = field(default_factory=ToyDefaults)
+    rules: BoardRules = field(default_factory=BoardRules)
 
 
-_TYPE_WORDS = {
-    str: "a string",
-    int: "a whole number",
-    float: "a number",
-    bool: "true or false",
-    list: "a list",
-}
-
-
-def _show(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
-
-
-class _Reader:
-    """Takes typed values out of one table; whatever is not taken in the end is an unknown key."""
-
-    def __init__(self, file: Path, table: object, where: str) -> None:
-        self.file = file
-        self.where = where
-        if not isinstance(table, dict):
-            raise ContractError(file, where, "a table", _show(table))
-        self.table: dict[str, Any] = table
-        self.taken: list[str] = []
-
-    def at(self, key: str) -> str:
-        return f"{self.where}.{key}" if self.where else key
-
-    def error(self, key: str, expected: str, found: object) -> ContractError:
-        return ContractError(
-            self.file, self.at(key), expected, found if isinstance(found, str) else _show(found)
-        )
-
-    def take(self, key: str, kind: type, *, required: bool = False) -> Any:
-        self.taken.append(key)
-        if key not in self.table:
-            if required:
-                raise self.error(key, _TYPE_WORDS[kind], "no such key")
-            return None
-        value = self.table[key]
-        # TOML tells booleans, integers and floats apart; a float may be written without its point.
-        accepted: Any = (int, float) if kind is float else kind
-        if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
-            raise self.error(key, _TYPE_WORDS[kind], _show(value))
-        if kind is float and not math.isfinite(float(value)):
-            raise self.error(key, "a finite number", _show(value))
-        return value
-
-    def text(self, key: str, *, required: bool = False) -> str:
-        value = self.take(key, str, required=required)
-        if required and not value.strip():
-            raise self.error(key, "a string that is not empty", _show(value))
-        return value or ""
-
-    def choice(self, key: str, choices: tuple[str, ...]) -> str:
-        value = self.text(key, required=True)
-        if value not in choices:
-            raise self.error(key, f"one of {', '.join(choices)}", _show(value))
-        return value
-
-    def names(self, key: str) -> tuple[str, ...]:
-        values = self.take(key, list) or []
-        for index, value in enumerate(values):
-            if not isinstance(value, str) or not value:
-                raise self.error(f"{key}[{index}]", "a string that is not empty", _show(value))
-        if len(set(values)) < len(values):
-            twice = next(v for v in values if values.count(v) > 1)
-            raise self.error(key, "every name once", f"{_show(twice)} twice")
-        return tuple(values)
-
-    def table_at(self, key: str) -> _Reader | None:
-        self.taken.append(key)
-        return _Reader(self.file, self.table[key], self.at(key)) if key in self.table else None
-
-    def tables_at(self, key: str) -> list[_Reader]:
-        self.taken.append(key)
-        found = self.table.get(key, [])
-        if not isinstance(found, list):
-            raise self.error(key, f"tables written [[{key}]]", _show(found))
-        return [_Reader(self.file, table, f"{self.at(key)}[{index}]") for index, table in enumerate(found)]
-
-    def finish(self) -> None:
-        for key in self.table:
-            if key not in self.taken:
-                near = get_close_matches(key, self.taken, n=1)
-                hint = f" (did you mean {near[0]}?)" if near else ""
-                known = ", ".join(self.taken)
-                raise self.error(key, f"one of the keys {known}", f"an unknown key{hint}")
-
-
-def _parse_size(reader: _Reader, key: str) -> int | None:
-    reader.taken.append(key)
-    value = reader.table.get(key)
+def _parse_size(reader: TableReader, key: str) -> int | None:
+    value = reader.take_any(key)
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | str):
-        raise reader.error(key, 'a number of bytes or a size such as "4GiB"', _show(value))
+        raise reader.error(key, 'a number of bytes or a size such as "4GiB"', show(value))
     try:
         return parse_bytes(value)
     except ValueError as error:
         raise reader.error(key, 'a number of bytes or a size such as "4GiB"', str(error)) from None
 
 
-def _read_limits(reader: _Reader) -> Limits:
+def _read_limits(reader: TableReader) -> Limits:
     changes: dict[str, float | int | None] = {}
     for key in ("fit_wall", "fit_cpu", "predict_wall", "predict_cpu", "gpu_seconds"):
         changes[key] = reader.take(key, float)
@@ -233,14 +142,14 @@ def _read_limits(reader: _Reader) -> Limits:
         changes[key] = reader.take(key, int)
     for key, value in changes.items():
         if value is not None and value <= 0:
-            raise reader.error(key, "a number above 0", _show(value))
+            raise reader.error(key, "a number above 0", show(value))
     changes["memory_bytes"] = _parse_size(reader, "memory")
     for key in ("output", "scratch", "log", "gpu_memory"):
         changes[f"{key}_bytes"] = _parse_size(reader, key)
     return Limits().with_changes(**changes)
 
 
-def _read_prediction_file(reader: _Reader) -> PredictionFile:
+def _read_prediction_file(reader: TableReader) -> PredictionFile:
     identity = reader.text("id", required=True)
     columns = reader.table_at("columns")
     if columns is None or not columns.table:
@@ -253,13 +162,13 @@ def _read_prediction_file(reader: _Reader) -> PredictionFile:
     event = reader.take("event", str)
     if event is not None:
         if event == identity or types.get(event) != "int64":
-            raise reader.error("event", 'a column with type "int64" besides the id', _show(event))
+            raise reader.error("event", 'a column with type "int64" besides the id', show(event))
         if sorted(types.values()) != ["int64"] * 3:
-            raise reader.error("columns", "event, id and one prediction, all of type int64", _show(types))
+            raise reader.error("columns", "event, id and one prediction, all of type int64", show(types))
     return PredictionFile(id=identity, columns=types, event=event)
 
 
-def _check_location(reader: _Reader, kind: str, location: str) -> None:
+def _check_location(reader: TableReader, kind: str, location: str) -> None:
     fits: Mapping[str, tuple[Callable[[str], object], str]] = {
         "url": (
             lambda text: re.fullmatch(r"https?://[^\s/]+/\S+", text),
@@ -273,10 +182,10 @@ def _check_location(reader: _Reader, kind: str, location: str) -> None:
     }
     check, expected = fits[kind]
     if not check(location):
-        raise reader.error("location", expected, _show(location))
+        raise reader.error("location", expected, show(location))
 
 
-def _read_source(reader: _Reader) -> Source:
+def _read_source(reader: TableReader) -> Source:
     name = reader.text("name", required=True)
     kind: Any = reader.choice("kind", ("url", "doi", "kaggle"))
     location = reader.text("location", required=True)
@@ -284,16 +193,16 @@ def _read_source(reader: _Reader) -> Source:
     filename = reader.text("filename", required=True)
     # The name becomes a file of the cache, so it must not lead out of it.
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]*", filename):
-        raise reader.error("filename", "a plain file name without folders", _show(filename))
+        raise reader.error("filename", "a plain file name without folders", show(filename))
     digests: dict[str, str | None] = {}
     for algorithm, digits in CHECKSUMS.items():
         text = reader.take(algorithm, str)
         if text is not None and not re.fullmatch(rf"[0-9a-fA-F]{{{digits}}}", text):
-            raise reader.error(algorithm, f"{digits} hexadecimal digits", _show(text))
+            raise reader.error(algorithm, f"{digits} hexadecimal digits", show(text))
         digests[algorithm] = text.lower() if text is not None else None
     size = reader.take("size", int)
     if size is not None and size <= 0:
-        raise reader.error("size", "a number of bytes above 0", _show(size))
+        raise reader.error("size", "a number of bytes above 0", show(size))
     return Source(
         name=name,
         kind=kind,
@@ -307,7 +216,7 @@ def _read_source(reader: _Reader) -> Source:
     )
 
 
-def _read_reference(reader: _Reader) -> Reference:
+def _read_reference(reader: TableReader) -> Reference:
     return Reference(
         name=reader.text("name", required=True),
         metric=reader.text("metric", required=True),
@@ -318,15 +227,15 @@ def _read_reference(reader: _Reader) -> Reference:
     )
 
 
-def _read_toy(reader: _Reader) -> ToyDefaults:
+def _read_toy(reader: TableReader) -> ToyDefaults:
     seed = reader.take("seed", int) or 0
     if seed < 0:
-        raise reader.error("seed", "a whole number from 0", _show(seed))
+        raise reader.error("seed", "a whole number from 0", show(seed))
     sizes: dict[str, int | None] = {}
     for key in ("events", "hits"):
         size = sizes[key] = reader.take(key, int)
         if size is not None and size <= 0:
-            raise reader.error(key, "a whole number above 0", _show(size))
+            raise reader.error(key, "a whole number above 0", show(size))
     return ToyDefaults(seed=seed, **sizes)
 
 
@@ -345,23 +254,17 @@ def read_config(folder: Path) -> ChallengeConfig:
     """
     file = folder / CONFIG_NAME
     try:
-        document = tomllib.loads(file.read_text(encoding="utf-8"))
+        reader = read_document(file)
     except FileNotFoundError:
         return ChallengeConfig(file=file)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ContractError(file, "syntax", "a TOML 1.0 document in UTF-8", str(error)) from None
-    except OSError as error:
-        raise ContractError(file, "file", "a readable file", error.strerror or str(error)) from None
-
-    reader = _Reader(file, document, "")
     values: dict[str, Any] = {key: reader.text(key) for key in ("title", "summary", "licence", "citation")}
     values["official_metric"] = reader.take("official_metric", str)
     trainings = reader.take("trainings", int)
     if trainings is not None:
         if not 1 <= trainings <= MOST_TRAININGS:
-            raise reader.error("trainings", f"a whole number from 1 to {MOST_TRAININGS}", _show(trainings))
+            raise reader.error("trainings", f"a whole number from 1 to {MOST_TRAININGS}", show(trainings))
         values["trainings"] = trainings
-    sections: dict[str, tuple[str, Callable[[_Reader], object]]] = {
+    sections: dict[str, tuple[str, Callable[[TableReader], object]]] = {
         "limits": ("limits", _read_limits),
         "features": ("withheld", lambda features: features.names("withheld")),
         "prediction_file": ("prediction_file", _read_prediction_file),
@@ -372,7 +275,7 @@ def read_config(folder: Path) -> ChallengeConfig:
         if section is not None:
             values[attribute] = read(section)
             section.finish()
-    lists: dict[str, tuple[str, Callable[[_Reader], object]]] = {
+    lists: dict[str, tuple[str, Callable[[TableReader], object]]] = {
         "source": ("sources", _read_source),
         "reference": ("references", _read_reference),
     }
@@ -382,6 +285,7 @@ def read_config(folder: Path) -> ChallengeConfig:
             items.append(read(section))
             section.finish()
         values[attribute] = tuple(items)
+    values["rules"] = take_rules(reader)
     reader.finish()
 
     filenames = [source.filename for source in values["sources"]]

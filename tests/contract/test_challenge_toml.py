@@ -192,6 +192,8 @@ keys = st.sampled_from(
         "source",
         "reference",
         "official_metric",
+        "board",
+        "phase",
         "other",
     ]
 )
@@ -201,7 +203,7 @@ keys = st.sampled_from(
 @given(document=st.dictionaries(keys, json_like, max_size=3))
 def test_any_document_is_read_or_refused_at_one_of_its_keys(document: dict[str, object]) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("hepchallenge.contract.config.tomllib.loads", lambda text: document)
+        patch.setattr("hepchallenge.contract.reader.tomllib.loads", lambda text: document)
         patch.setattr(Path, "read_text", lambda self, encoding: "")
         refused_at = None
         try:

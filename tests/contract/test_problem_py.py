@@ -127,6 +127,18 @@ def test_the_version_follows_code_and_toml_but_not_submissions(write: Write) -> 
     assert len({first, second, load_challenge(folder).version}) == 3
 
 
+def test_rules_of_the_board_do_not_change_the_version_so_nothing_is_run_again_for_them(write: Write) -> None:
+    folder = write()
+    first = load_challenge(folder).version
+    rules = '[board]\nentry = "best"\n[[phase]]\nname = "one"\nend = 2026-01-01T00:00:00Z\n'
+    (folder / "challenge.toml").write_text(rules)
+    assert load_challenge(folder).version == first
+    (folder / "challenge.toml").write_text(f'title = "x"\n{rules}')
+    second = load_challenge(folder).version
+    (folder / "challenge.toml").write_text('title = "x"\n')
+    assert first != second == load_challenge(folder).version
+
+
 def test_kits_are_folders_in_order_without_hidden_ones(write: Write) -> None:
     folder = write()
     for name in ("b", "a", ".hidden", "__pycache__"):
