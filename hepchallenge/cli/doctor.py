@@ -6,8 +6,6 @@ import click
 
 __all__ = ["command"]
 
-_COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
-
 
 @click.command("doctor")
 @click.option(
@@ -26,21 +24,18 @@ def command(workspace: str | None, as_json: bool) -> int:
     import json
     from pathlib import Path
 
+    from hepchallenge.cli.findings import show_findings
     from hepchallenge.data import cache_root
     from hepchallenge.run.doctor import Host, examine, report
     from hepchallenge.store.database import DEFAULT_WORKSPACE
 
     host = Host(workspace=Path(workspace or DEFAULT_WORKSPACE), cache=cache_root())
-    answer = report(examine(host))
+    findings = examine(host)
+    answer = report(findings)
     if as_json:
         click.echo(json.dumps(answer))
     else:
-        width = max(len(finding["check"]) for finding in answer["checks"])
-        for finding in answer["checks"]:
-            status = click.style(f"{finding['status']:4}", fg=_COLOURS[finding["status"]])
-            click.echo(f"{status}  {finding['check']:{width}}  {finding['fact']}")
-            if finding["mend"]:
-                click.echo(f"{'':{width + 6}}  mend: {finding['mend']}")
+        show_findings(findings)
         can = "can" if answer["safe"] else "cannot"
         click.echo(f"\nStrangers' code {can} be run safely on this host.")
     return 0 if answer["safe"] else 1

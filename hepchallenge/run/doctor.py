@@ -14,8 +14,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from enum import StrEnum
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from typing import Any
 import psutil
 
 from hepchallenge.exceptions import InfrastructureError
+from hepchallenge.findings import Answer, Finding, Status, fine, none_failed
 from hepchallenge.records import Limits
 from hepchallenge.run.isolation import Isolation, probe
 
@@ -44,28 +44,6 @@ _SYSCTLS = (
 _CONTAINER_MARKS = ("/.dockerenv", "/run/.containerenv")
 
 
-class Status(StrEnum):
-    """How a check came out."""
-
-    OK = "ok"
-    WARN = "warn"
-    FAIL = "fail"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What one check found: the fact in one line and, unless all is well, what would mend it."""
-
-    check: str
-    status: Status
-    fact: str
-    mend: str = ""
-
-    def to_dict(self) -> dict[str, str]:
-        """Return the finding as `hepchallenge doctor --json` prints it."""
-        return {**asdict(self), "status": self.status.value}
-
-
 @dataclass(frozen=True)
 class Host:
     """What the checks are about: this host, and the folders that a command would use."""
@@ -79,15 +57,8 @@ class Host:
         return Path(tempfile.gettempdir())
 
 
-Answer = tuple[Status, str, str]
-"""Status, fact and mend."""
-
 Check = tuple[str, Callable[[Host], Answer]]
 """A name, and what looks."""
-
-
-def _ok(fact: str) -> Answer:
-    return Status.OK, fact, ""
 
 
 def _size(count: float) -> str:
@@ -105,11 +76,11 @@ def _platform(_: Host) -> Answer:
         os.close(os.pidfd_open(os.getpid()))
     except (OSError, AttributeError):
         return Status.FAIL, f"{fact}, without pidfd_open", "use Linux 5.3 or newer"
-    return _ok(fact)
+    return fine(fact)
 
 
 def _python(_: Host) -> Answer:
-    return _ok(f"{platform.python_implementation()} {platform.python_version()}, {sys.executable}")
+    return fine(f"{platform.python_implementation()} {platform.python_version()}, {sys.executable}")
 
 
 def _libraries(_: Host) -> Answer:
@@ -128,7 +99,7 @@ def _libraries(_: Host) -> Answer:
             missing.append(name)
     if missing:
         return Status.WARN, f"not installed: {', '.join(missing)}", f"pip install {' '.join(missing)}"
-    return _ok(", ".join(found))
+    return fine(", ".join(found))
 
 
 def _how_to_allow_namespaces() -> str:
@@ -149,7 +120,7 @@ def _how_to_allow_namespaces() -> str:
 def _level(level: Isolation, _: Host) -> Answer:
     reason = probe(level)
     if not reason:
-        return _ok("works (tried)")
+        return fine("works (tried)")
     others = [other.value for other in _UPPER if other is not level and not probe(other)]
     mend = (
         _how_to_allow_namespaces()
@@ -163,7 +134,7 @@ def _landlock(_: Host) -> Answer:
     from hepchallenge.run import landlock
 
     if version := landlock.abi_version():
-        return _ok(f"ABI {version}")
+        return fine(f"ABI {version}")
     mend = "use Linux 5.13 or newer, with landlock in the boot parameter lsm="
     return Status.WARN, "the kernel does not offer it", mend
 
@@ -173,7 +144,7 @@ def _seccomp(_: Host) -> Answer:
 
     if reason := seccomp.unavailable():
         return Status.WARN, reason, "use a kernel with CONFIG_SECCOMP_FILTER, on x86-64 or 64-bit ARM"
-    return _ok("system calls can be filtered")
+    return fine("system calls can be filtered")
 
 
 def _cgroups(_: Host) -> Answer:
@@ -181,7 +152,7 @@ def _cgroups(_: Host) -> Answer:
 
     version = 2 if os.path.exists("/sys/fs/cgroup/cgroup.controllers") else 1
     if accounting.choose_accounting() is accounting.Accounting.CGROUP:
-        return _ok(f"CPU time and memory are counted by the kernel (cgroups version {version})")
+        return fine(f"CPU time and memory are counted by the kernel (cgroups version {version})")
     fact = "no cgroup may be made here: CPU time and memory are sampled about twenty times a second"
     mend = "start the command with `systemd-run --user --scope -p Delegate=yes`, or as root"
     return Status.WARN, fact, mend
@@ -189,7 +160,7 @@ def _cgroups(_: Host) -> Answer:
 
 def _cores(_: Host) -> Answer:
     usable, there = len(os.sched_getaffinity(0)), os.cpu_count() or 1
-    return _ok(f"{usable} of {there} usable, so {usable} folds at once unless --jobs says otherwise")
+    return fine(f"{usable} of {there} usable, so {usable} folds at once unless --jobs says otherwise")
 
 
 def _memory(_: Host) -> Answer:
@@ -197,7 +168,7 @@ def _memory(_: Host) -> Answer:
     fits, jobs = int(memory.available // each), len(os.sched_getaffinity(0))
     fact = f"{_size(memory.available)} of {_size(memory.total)} available"
     if fits >= jobs:
-        return _ok(fact)
+        return fine(fact)
     if fits:
         mend = f"give --jobs {fits}, or less --memory to a fold"
     else:
@@ -215,7 +186,7 @@ def _workspace(host: Host) -> Answer:
     place = _existing(host.workspace)
     try:
         with tempfile.NamedTemporaryFile(dir=place, prefix=".hepchallenge-doctor-"):
-            return _ok(f"{host.workspace.absolute()} can be written to")
+            return fine(f"{host.workspace.absolute()} can be written to")
     except OSError as error:
         fact = f"{place} cannot be written to: {error.strerror}"
         return Status.FAIL, fact, "name another folder with --workspace"
@@ -227,7 +198,7 @@ def _disk(folder: Callable[[Host], Path], mend: str, host: Host) -> Answer:
     fact = f"{_size(free)} free for {place.absolute()}"
     if free < _LITTLE_DISK:
         return (Status.FAIL if free < _NO_DISK else Status.WARN), fact, f"free some space, or {mend}"
-    return _ok(fact)
+    return fine(fact)
 
 
 def _gpus(_: Host) -> Answer:
@@ -238,18 +209,18 @@ def _gpus(_: Host) -> Answer:
     except InfrastructureError as error:
         if os.path.exists("/dev/nvidiactl"):
             return Status.WARN, "there is an NVIDIA device, but it cannot be used", str(error)
-        return _ok("no GPU (none is needed unless --gpus is given)")
+        return fine("no GPU (none is needed unless --gpus is given)")
     try:
         devices = driver.find()
         if not devices:
-            return _ok("no GPU that could be leased (devices split with MIG are not)")
+            return fine("no GPU that could be leased (devices split with MIG are not)")
         # Looks whether the files of the devices are there.
         gpu.GpuPool(1, driver)
     except InfrastructureError as error:
         return Status.WARN, "GPUs cannot be leased", str(error)
     finally:
         driver.close()
-    return _ok(", ".join(f"{device.name} ({_size(device.memory_bytes)})" for device in devices))
+    return fine(", ".join(f"{device.name} ({_size(device.memory_bytes)})" for device in devices))
 
 
 CHECKS: tuple[Check, ...] = (
@@ -289,7 +260,7 @@ def examine(host: Host, checks: Sequence[Check] = CHECKS) -> list[Finding]:
 
 def is_safe(findings: Sequence[Finding]) -> bool:
     """Whether strangers' code can be run here, safely: no check has failed."""
-    return all(finding.status is not Status.FAIL for finding in findings)
+    return none_failed(findings)
 
 
 def report(findings: Sequence[Finding]) -> dict[str, Any]:

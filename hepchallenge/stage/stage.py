@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, chdir, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -33,7 +33,7 @@ from hepchallenge.records import DataInfo
 from hepchallenge.stage.labels import MASKABLE, is_maskable
 from hepchallenge.stage.stream import Stream, make_stream
 
-__all__ = ["Staged", "Truth", "ramp_test_mode", "stage"]
+__all__ = ["Data", "Staged", "Truth", "as_ramp_does", "ramp_test_mode", "read_data", "stage"]
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def ramp_test_mode(quick: bool) -> Iterator[None]:
 
 
 @contextmanager
-def _as_ramp_does(challenge: Challenge, quick: bool) -> Iterator[None]:
+def as_ramp_does(challenge: Challenge, quick: bool) -> Iterator[None]:
     """Run a kit's data functions with the working folder and the variable that ramp-test gives them."""
     folder: AbstractContextManager[None] = nullcontext() if challenge.builtin else chdir(challenge.folder)
     with ramp_test_mode(quick), folder:
@@ -184,6 +184,49 @@ def _check_labels(challenge: Challenge, x_test: Any, y_train: Any, y_test: Any) 
         raise ContractError(file, "get_test_data", "labels that can be counted", type(y_test).__name__)
 
 
+class Data(NamedTuple):
+    """What a challenge's data functions gave: inputs and labels of the training and of the test rows."""
+
+    x_train: Any
+    y_train: Any
+    x_test: Any
+    y_test: Any
+
+
+def read_data(challenge: Challenge, path: Path, data_label: str | None = None) -> Data:
+    """Call a challenge's data functions and check what they give; to be called within `as_ramp_does`.
+
+    Parameters
+    ----------
+    challenge, path, data_label
+        As for `stage`.
+
+    Raises
+    ------
+    ContractError
+        If they fail or return what the contract does not allow.
+    """
+    problem = challenge.problem
+    keywords: dict[str, Any] = {"path": str(path)}
+    if data_label is not None:
+        if not problem.takes_data_label:
+            raise ContractError(
+                problem.file, "get_train_data", "a parameter data_label, since one was given", "none"
+            )
+        keywords["data_label"] = data_label
+    train, test = (
+        _pair(challenge, name, _call(challenge, name, **keywords))
+        for name in ("get_train_data", "get_test_data")
+    )
+    data = Data(*train, *test)
+    if problem.has_events:
+        check_events(challenge, "get_train_data", *train)
+        check_events(challenge, "get_test_data", *test)
+    else:
+        _check_labels(challenge, data.x_test, data.y_train, data.y_test)
+    return data
+
+
 def stage(
     challenge: Challenge,
     path: Path,
@@ -220,22 +263,9 @@ def stage(
         If the data functions fail or return what the contract does not allow.
     """
     problem = challenge.problem
-    keywords: dict[str, Any] = {"path": str(path)}
-    if data_label is not None:
-        if not problem.takes_data_label:
-            raise ContractError(
-                problem.file, "get_train_data", "a parameter data_label, since one was given", "none"
-            )
-        keywords["data_label"] = data_label
-    with _as_ramp_does(challenge, quick):
-        x_train, y_train = _pair(challenge, "get_train_data", _call(challenge, "get_train_data", **keywords))
-        x_test, y_test = _pair(challenge, "get_test_data", _call(challenge, "get_test_data", **keywords))
-        on_events = problem.has_events
-        if on_events:
-            check_events(challenge, "get_train_data", x_train, y_train)
-            check_events(challenge, "get_test_data", x_test, y_test)
-        else:
-            _check_labels(challenge, x_test, y_train, y_test)
+    on_events = problem.has_events
+    with as_ramp_does(challenge, quick):
+        x_train, y_train, x_test, y_test = read_data(challenge, path, data_label)
         checked = check_event_folds if on_events else check_folds
         folds = checked(challenge, _call(challenge, "get_cv", x_train, y_train), len(y_train))
         n_test = _rows(x_test, y_test)
