@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from hepchallenge.stage.stage import Staged
     from hepchallenge.store import Store
 
-__all__ = ["DRAWN_PARTS", "draw", "results_folder"]
+__all__ = ["DRAWN_PARTS", "draw", "results_folder", "wanted"]
 
 DRAWN_PARTS = ("valid", "test")
 """Parts that can be drawn: `valid`, whose truth participants have, or `test`, whose truth is hidden."""
@@ -156,8 +156,8 @@ def _material_of_events(store: Store, staged: Staged, outcome: FoldOutcome, part
     return _Material(_Chosen(truths, rows), _Chosen(predictions, keys), _Chosen(inputs, rows))
 
 
-def _wanted(entries: Sequence[BoardEntry], names: Sequence[str]) -> list[BoardEntry]:
-    """Return the entries to draw: of a submission the latest run, of a name the latest submission."""
+def wanted(entries: Sequence[BoardEntry], names: Sequence[str]) -> list[BoardEntry]:
+    """Return the entries that are meant: of a submission the latest run, of a name the latest submission."""
     last = {(entry.submission.name, entry.submission.digest): entry for entry in entries}
     if not names:
         return list(last.values())
@@ -288,7 +288,7 @@ def draw(
         if not entries:
             raise UsageError(f"{loaded.name} has nothing recorded on data {staged[False].data.digest[:12]}")
         root = store.workspace / "results" if export is None else Path(export)
-        for entry in _wanted(entries, submissions):
+        for entry in wanted(entries, submissions):
             quick = entry.run_key.quick
             if quick not in staged:
                 # A quick run may have read fewer rows.

@@ -49,7 +49,7 @@ class RowPredictions:
 
     @classmethod
     def from_mean(cls, mean: NDArray[np.float64]) -> Self:
-        """Return the combination of predictions, given the mean of their `y_pred`, which it may keep or change."""
+        """Return the combination of predictions, given the mean of their `y_pred`, which it may change."""
         return cls(y_pred=mean)  # type: ignore[call-arg]
 
 

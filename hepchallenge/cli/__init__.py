@@ -23,6 +23,7 @@ _COMMANDS = {
     "rescore": ("rescore", "Score stored predictions again without running anything."),
     "log": ("log", "Show what a submission printed, and why it ended."),
     "board": ("board", "Show or export the leaderboard."),
+    "blend": ("blend", "Blend submissions: who adds what, and how good all are together."),
     "draw": ("draw", "Draw pictures of scored submissions."),
     "doctor": ("doctor", "Say whether strangers' code can be run safely on this host."),
 }
