@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hepchallenge.board.latex import to_latex
 from hepchallenge.board.ranking import ALL_PARTS, Board, RankedRow
 from hepchallenge.board.text import csv_cell, file_stem, markdown_cell
 from hepchallenge.exceptions import UnknownName
@@ -497,7 +498,12 @@ def to_json(board: Board) -> str:
     return text + "\n"
 
 
-EXPORTERS: dict[str, Callable[[Board], str]] = {"csv": to_csv, "json": to_json, "md": to_markdown}
+EXPORTERS: dict[str, Callable[[Board], str]] = {
+    "csv": to_csv,
+    "json": to_json,
+    "md": to_markdown,
+    "tex": to_latex,
+}
 """Formats of `export`, by file ending."""
 
 

@@ -21,7 +21,7 @@ __all__ = ["command"]
     "--export", "directory", type=click.Path(file_okay=False), metavar="DIR", help="Also write files here."
 )
 @click.option(
-    "--format", "formats", metavar="csv,json,md", help="What to write with --export; default: all of them."
+    "--format", "formats", metavar="csv,json,md,tex", help="What to write with --export; default: all of them."
 )
 def command(
     challenge: str, workspace: str | None, part: str | None, directory: str | None, formats: str | None

@@ -100,7 +100,7 @@ def test_all_formats_are_exported_unless_some_are_named(folder: Path) -> None:
     document = json.loads(Path("out/small-public-toy.json").read_text())
     assert [item["name"] for item in document["submissions"]] == ["better", "worse"]
     call("--workspace", "there", "--export", "all")
-    assert sorted(path.suffix for path in Path("all").iterdir()) == [".csv", ".json", ".md"]
+    assert sorted(path.suffix for path in Path("all").iterdir()) == [".csv", ".json", ".md", ".tex"]
 
 
 def test_the_workspace_comes_from_the_environment(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
