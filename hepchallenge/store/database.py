@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -624,26 +625,36 @@ def _entries(
 
     entries = []
     taken_in = (
-        select(submissions)
+        select(submissions.c.digest, submissions.c.record, submissions.c.received_at)
         .where(submissions.c.challenge == codec.escape(challenge))
         .order_by(submissions.c.received_at, submissions.c.id)
     )
-    for entrant in connection.execute(taken_in):
-        for row, scoring in by_digest.get(entrant.digest, ()):
-            run = _run(row)
+    for digest, record, received_at in connection.execute(taken_in):
+        for row, scoring in by_digest.get(digest, ()):
             folds = outcomes[row.id]
             entries.append(
                 BoardEntry(
-                    submission=codec.decode_submission(entrant.record),
-                    run_key=run.key,
-                    data=run.data,
-                    isolation=run.isolation,
-                    accounting=run.accounting,
-                    received_at=entrant.received_at,
-                    run_at=run.created_at,
-                    versions=run.versions,
+                    submission=codec.decode_submission(record),
+                    run_key=codec.decode_key(row.key),
+                    data=_data_info(row.data_kind, row.data_digest),
+                    isolation=row.isolation,
+                    accounting=row.accounting,
+                    received_at=received_at,
+                    run_at=row.created_at,
+                    versions=_versions(row.versions),
                     scoring=scoring,
                     folds=RecordedFolds([folds[job] for job in sorted(folds)]),
                 )
             )
     return entries
+
+
+@lru_cache(maxsize=1000)
+def _data_info(kind: Any, digest: str) -> DataInfo:
+    return DataInfo(kind=kind, digest=digest)
+
+
+@lru_cache(maxsize=1000)
+def _versions(text: str) -> dict[str, str]:
+    versions: dict[str, str] = codec.loads(text)
+    return versions
