@@ -12,7 +12,7 @@ import platform
 import re
 import unicodedata
 
-__all__ = ["clean", "html_text", "safe_message", "safe_text"]
+__all__ = ["clean", "html_text", "safe_message", "safe_text", "without_unseen"]
 
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 # Letters and symbols by category, yet drawn as nothing.
@@ -21,10 +21,16 @@ _UNSEEN_CATEGORIES = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"})
 _MOST_MARKS = 3
 # Visible ASCII, blanks, line ends: nearly all that is ever printed, and nothing to look at closely.
 _PLAIN = re.compile(r"[\n\t -~]*")
+_PLAIN_LINE = re.compile(r"(?:[!-~]+(?: [!-~]+)*)?")
 
 
 def _is_unseen(character: str, category: str) -> bool:
     return category in _UNSEEN_CATEGORIES or character in _BLANK or "\ufe00" <= character <= "\ufe0f"
+
+
+def without_unseen(text: str) -> str:
+    """Return `text` without the characters that nobody sees; whitespace other than blanks goes too."""
+    return "".join(c for c in text if not _is_unseen(c, unicodedata.category(c)))
 
 
 def safe_text(text: str | bytes) -> str:
@@ -66,6 +72,8 @@ def clean(text: str, limit: int = 60) -> str:
     differ only in what cannot be seen do not look alike; whitespace runs become one space; more than three
     accents on a letter are dropped; what is too long ends in an ellipsis.
     """
+    if len(text) <= limit and _PLAIN_LINE.fullmatch(text):
+        return text
     kept: list[str] = []
     marks = 0
     # What is far too long is cut first, so that its price is bounded.

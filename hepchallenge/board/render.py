@@ -489,10 +489,12 @@ def to_json(board: Board) -> str:
             }
             for reference in board.references
         ],
-        "submissions": submissions,
     }
+    head = json.dumps(document, allow_nan=False, indent=2).removesuffix("\n}")
+    # A line a submission: a board may have many.
+    lines = ",\n".join(json.dumps(item, allow_nan=False) for item in submissions)
     # ASCII, and no angle brackets: harmless even when pasted into a page.
-    text = json.dumps(document, allow_nan=False, indent=2)
+    text = f'{head},\n  "submissions": [\n{lines}\n  ]\n}}'
     for character in "<>&":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return text + "\n"
