@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import sqlite3
 import time
@@ -391,7 +392,8 @@ class Store:
         """
 
         def work(connection: Connection) -> list[BoardEntry]:
-            return _entries(connection, challenge, data_digest, challenge_version)
+            with _without_collector():
+                return _entries(connection, challenge, data_digest, challenge_version)
 
         return self._do(work)
 
@@ -582,6 +584,18 @@ def _that_counts(scorings: list[Scoring]) -> Scoring | None:
     own = [scoring for scoring in scorings if scoring.verdict.is_participants_own]
     candidates = own or scorings
     return candidates[-1] if candidates else None
+
+
+@contextlib.contextmanager
+def _without_collector() -> Iterator[None]:
+    """Let no collector of cycles look through many new objects again and again; none of them is in one."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _entries(

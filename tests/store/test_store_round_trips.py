@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from hepchallenge.records import (
     Verdict,
 )
 from hepchallenge.store import Store, codec
+from hepchallenge.store.recorded import RecordedFolds
 
 # NUL and lone surrogates too: file names and tracebacks may hold them.
 anything = st.text(st.characters(exclude_categories=()), max_size=30)
@@ -203,3 +205,36 @@ def test_a_name_of_any_length_fits_the_database(store: Store) -> None:
     name = random.Random(1).randbytes(20_000).decode("latin-1")
     submission_id = store.add_submission(name, Submission(name=name, digest="d", kind="code"))
     assert store.submission(submission_id)[0].name == name
+
+
+@pytest.mark.parametrize(
+    ("decode", "text"),
+    [
+        (codec.decode_scoring, "{"),
+        (codec.decode_scoring, '{"verdict":"won"}'),
+        (codec.decode_submission, '{"name":1,"digest":"d","kind":"code"}'),
+        (codec.decode_fold, '{"fold":0}'),
+        (codec.decode_key, "[]"),
+    ],
+)
+def test_a_damaged_record_is_an_error_of_the_store(decode: Any, text: str) -> None:
+    with pytest.raises(StoreError, match="damaged"):
+        decode(text)
+
+
+@given(keys, anything, anything)
+def test_keys_that_differ_in_the_submission_alone_are_told_apart(
+    run_key: RunKey, first: str, second: str
+) -> None:
+    for digest in (first, second):
+        changed = replace(run_key, submission_digest=digest)
+        assert codec.decode_key(codec.encode_key(changed)) == changed
+
+
+def test_recorded_folds_are_equal_to_their_tuple() -> None:
+    outcomes = tuple(FoldOutcome(fold=fold, verdict=Verdict.SCORED) for fold in range(3))
+    recorded = RecordedFolds([codec.encode_fold(outcome) for outcome in outcomes])
+    assert recorded == outcomes
+    assert recorded != outcomes[:2]
+    assert recorded == RecordedFolds([codec.encode_fold(outcome) for outcome in outcomes])
+    assert (len(recorded), recorded[1], recorded[1:]) == (3, outcomes[1], outcomes[1:])
