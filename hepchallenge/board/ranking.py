@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from types import MappingProxyType
 from typing import Any, Literal
 
-from hepchallenge.contract import Reference
+from hepchallenge.board.ladder import Replicas, answered
+from hepchallenge.board.rules import judge, rankable, team_of
+from hepchallenge.contract import BoardRules, Reference
 from hepchallenge.exceptions import UsageError
 from hepchallenge.records import BAGGED_PARTS, PARTS, BoardEntry, DataInfo, Verdict
 
 __all__ = ["ALL_PARTS", "Board", "MetricInfo", "RankedRow", "make_board", "metric_infos", "rank"]
 
 ALL_PARTS = (*PARTS, *BAGGED_PARTS)
+
+NO_RULES = BoardRules()
 
 # What a board for one audience may show. Where a test set is split, its whole would give the private part
 # away (whole and public known, private follows), so `test` then counts as private.
@@ -58,6 +65,8 @@ class RankedRow:
     """How many submissions of this team count against its quota."""
     moved: int | None = None
     """On a private board: ranks gained since the public one; negative if lost."""
+    gives_way: bool = False
+    """Whether there is no rank only because another submission stands for the team."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +87,12 @@ class Board:
     notes: tuple[str, ...] = ()
     references: tuple[Reference, ...] = ()
     """Published scores of the literature, shown apart and never ranked."""
+    rules: BoardRules = NO_RULES
+    """By which it was made."""
+    revealed: bool = False
+    """Whether the private part may be shown to all by now."""
+    laddered: bool = False
+    """Whether its scores of the ranking part are what the Ladder answered."""
 
     @property
     def ranked(self) -> tuple[RankedRow, ...]:
@@ -88,6 +103,11 @@ class Board:
     def unranked(self) -> tuple[RankedRow, ...]:
         """Rows without a rank, in the order in which they came in."""
         return tuple(row for row in self.rows if row.rank is None)
+
+    @property
+    def apart(self) -> tuple[RankedRow, ...]:
+        """Rows without a rank, but for those that give way to another submission of their team."""
+        return tuple(row for row in self.rows if row.rank is None and not row.gives_way)
 
     @property
     def is_toy(self) -> bool:
@@ -120,7 +140,7 @@ def rank(entries: Iterable[BoardEntry], metric: str, part: str, lower_is_better:
     Parameters
     ----------
     entries
-        What to rank; their order does not matter.
+        What to rank; their order matters only among those that were received at the same moment.
     metric, part
         The score to rank by.
     lower_is_better
@@ -135,7 +155,7 @@ def rank(entries: Iterable[BoardEntry], metric: str, part: str, lower_is_better:
     """
     ranked: list[tuple[float, BoardEntry]] = []
     apart: list[RankedRow] = []
-    for entry in sorted(entries, key=lambda item: (item.received_at, item.submission.name)):
+    for entry in sorted(entries, key=lambda item: item.received_at):
         scoring = entry.scoring
         value = scoring.scores.get(metric, {}).get(part)
         if scoring.verdict is not Verdict.SCORED:
@@ -187,6 +207,90 @@ def _resolve_part(part: Literal["public", "private", "cv"] | None, entries: Sequ
     raise UsageError(f"there is no {part} part: nothing was scored on test data; use --part cv")
 
 
+def _public_part(by: str, entries: Sequence[BoardEntry]) -> str:
+    """Return the part on which teams are judged while private scores are hidden."""
+    have = {p for entry in entries for by_part in entry.scoring.scores.values() for p in by_part}
+    if by != "valid" and "public" in have:
+        return "public"
+    # A whole test set that has a private part is as secret as that.
+    return "valid" if "private" in have else by
+
+
+def _ruled_rows(
+    entries: Sequence[BoardEntry],
+    metric: MetricInfo,
+    *,
+    part: str,
+    public_part: str,
+    laddered: bool,
+    rules: BoardRules,
+    chosen: Mapping[str, Sequence[str]],
+    replicas: Replicas | None,
+) -> list[RankedRow]:
+    """Rank by one part what the rules let stand; the rest follows in the order in which it came in."""
+    rulings = judge(
+        entries,
+        rules,
+        chosen,
+        metric=metric.name,
+        part=part,
+        public_part=public_part,
+        laddered=laddered,
+        precision=metric.precision,
+        lower_is_better=metric.lower_is_better,
+        replicas=replicas,
+    )
+    told = list(entries)
+    if laddered:
+        for number, ruling in enumerate(rulings):
+            answer = ruling.rung.value if ruling.rung and not ruling.gives_way else None
+            told[number] = answered(entries[number], metric.name, part, answer)
+    position = {id(entry): number for number, entry in enumerate(told)}
+    competing, apart = [], []
+    for entry, ruling in zip(told, rulings, strict=True):
+        reason = "; ".join(filter(None, (ruling.admission.refusal, entry.scoring.message)))
+        if not ruling.admission.refusal:
+            reason = ruling.gives_way
+            if not reason and rankable(entry, metric.name, part) is not None:
+                reason = ruling.reason
+        if reason:
+            apart.append(RankedRow(rank=None, value=None, reason=reason, entry=entry))
+        else:
+            competing.append(entry)
+    ranked = rank(competing, metric.name, part, metric.lower_is_better)
+    apart += [row for row in ranked if row.rank is None]
+    apart.sort(key=lambda row: position[id(row.entry)])
+    rows = []
+    for row in [*(row for row in ranked if row.rank is not None), *apart]:
+        ruling = rulings[position[id(row.entry)]]
+        rows.append(
+            replace(
+                row,
+                phase=ruling.admission.phase,
+                late=ruling.admission.late,
+                entries=ruling.entries,
+                gives_way=bool(ruling.gives_way),
+            )
+        )
+    return rows
+
+
+def _moved(rows: Iterable[RankedRow], public: Iterable[RankedRow], rules: BoardRules) -> list[RankedRow]:
+    """Say by how many ranks every submission, or every team where one stands for it, moved."""
+
+    def key(row: RankedRow) -> object:
+        submission = row.entry.submission
+        return (submission.name, submission.digest) if rules.entry == "all" else team_of(submission)
+
+    before = {key(row): row.rank for row in public if row.rank is not None}
+    return [
+        replace(row, moved=before[key(row)] - row.rank)
+        if row.rank is not None and key(row) in before
+        else row
+        for row in rows
+    ]
+
+
 def _one_a_submission(entries: Iterable[BoardEntry]) -> list[BoardEntry]:
     """Keep the run of each submission that stands for it: full before quick, settled, then the latest."""
     best: dict[tuple[str, str], tuple[tuple[bool, bool, str], BoardEntry]] = {}
@@ -207,6 +311,10 @@ def make_board(
     part: Literal["public", "private", "cv"] | None = None,
     title: str = "",
     references: Sequence[Reference] = (),
+    rules: BoardRules = NO_RULES,
+    chosen: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    replicas: Replicas | None = None,
+    now: datetime | None = None,
 ) -> Board:
     """Rank entries for one audience and collect all that its board may show.
 
@@ -225,11 +333,21 @@ def make_board(
         the private part (or the whole) and shows everything. None is `public`, or `cv` without a test set.
     references
         Published scores, to be shown beside.
+    rules
+        Which submissions stand for a team, how many it may send and when, and whether the public part is
+        shown by the Ladder.
+    chosen
+        By team, the digests of the submissions that it chose last; for `entry = "chosen"`.
+    replicas
+        Bootstrap replicas of the official metric of an entry on a part.
+    now
+        The time to compare with the reveal, aware; by default this moment.
 
     Raises
     ------
     UsageError
-        If there is nothing to rank, the data differ, the metric is unknown, or there is no such part.
+        If there is nothing to rank, the data differ, the metric is unknown, there is no such part, or the
+        Ladder needs errors that are unknown.
     """
     if not entries:
         raise UsageError(f"{challenge}: nothing is scored yet; try: hepchallenge score {challenge}")
@@ -241,11 +359,25 @@ def make_board(
         known = ", ".join(metric.name for metric in metrics)
         raise UsageError(f"{challenge}: no metric is called {official_metric!r} (known: {known})")
 
-    shown = _one_a_submission(entries)
-    chosen = _resolve_part(part, shown)
-    rows = rank(shown, official_metric, chosen, first[0].lower_is_better)
+    # Sorting is stable: what was received at the same moment stays in the store's order.
+    shown = sorted(_one_a_submission(entries), key=lambda entry: entry.received_at)
+    by = _resolve_part(part, shown)
+    public_part = _public_part(by, shown)
+    laddered = rules.ladder and part != "private" and by in ("public", "test")
+    ruled = partial(
+        _ruled_rows,
+        shown,
+        first[0],
+        public_part=public_part,
+        rules=rules,
+        chosen=chosen,
+        replicas=replicas,
+    )
+    rows = ruled(part=by, laddered=laddered)
+    if by == "private" and public_part == "public":
+        rows = _moved(rows, ruled(part="public", laddered=rules.ladder), rules)
     # On a challenge without parts, the organiser's view of the test set is everything as well.
-    visible = ALL_PARTS if part == "private" else _SHOWN[chosen]
+    visible = ALL_PARTS if part == "private" else _SHOWN[by]
     notes = []
     if len({row.entry.scoring.scorer_version for row in rows if row.rank is not None}) > 1:
         notes.append(
@@ -257,10 +389,13 @@ def make_board(
         title=title,
         data=data,
         metric=official_metric,
-        part=chosen,
+        part=by,
         metrics=(*first, *(metric for metric in metrics if metric.name != official_metric)),
-        parts=(chosen, *(name for name in visible if name != chosen)),
+        parts=(by, *(name for name in visible if name != by)),
         rows=tuple(rows),
         notes=tuple(notes),
         references=tuple(references),
+        rules=rules,
+        revealed=rules.reveal is not None and (now or datetime.now(UTC)) >= rules.reveal,
+        laddered=laddered,
     )

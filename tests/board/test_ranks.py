@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -67,7 +68,13 @@ def test_turning_the_direction_mirrors_the_order_of_scores(entries: list[BoardEn
     assert up == down[::-1]
 
 
-@given(entry_lists, st.booleans(), st.randoms())
+def received_one_after_the_other(entries: list[BoardEntry]) -> list[BoardEntry]:
+    return [
+        replace(one, received_at=f"2026-01-01T00:00:{number:02d}+00:00") for number, one in enumerate(entries)
+    ]
+
+
+@given(entry_lists.map(received_one_after_the_other), st.booleans(), st.randoms())
 def test_the_order_of_the_entries_does_not_matter(
     entries: list[BoardEntry],
     lower: bool,
@@ -87,6 +94,13 @@ def test_within_a_tie_the_earliest_received_stands_first(entries: list[BoardEntr
     for before, after in itertools.pairwise(rows):
         if before.rank is not None and before.rank == after.rank:
             assert before.entry.received_at <= after.entry.received_at
+
+
+def test_within_a_tie_that_was_received_at_one_moment_the_order_of_the_store_stays_whatever_the_names() -> (
+    None
+):
+    rows = board(entry("z", 0.5, received=1), entry("a", 0.5, received=1)).rows
+    assert [row.entry.submission.name for row in rows] == ["z", "a"]
 
 
 def test_ranks_are_one_two_two_four() -> None:
