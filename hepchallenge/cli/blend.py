@@ -111,10 +111,10 @@ def to_terminal(blend: Blend, console: Console) -> None:
         if scoring.verdict is not Verdict.SCORED:
             message = safe_message(scoring.message)
             console.print(Text(f"{name}: {scoring.verdict.value}: {message}", style="red"))
-        for gate, found in scoring.gates.items():
-            word = "passes" if found["passed"] else "fails"
-            limits = f"{found['statistic']:.6g}, must be below {found['threshold']:g}"
-            console.print(Text(f"{name} {word} the gate {clean(gate)}: {limits}"))
+    for gate, found in blend.blended.gates.items():
+        word = "passes" if found["passed"] else "fails"
+        limits = f"{found['statistic']:.6g}, must be below {found['threshold']:g}"
+        console.print(Text(f"the blend {word} the gate {clean(gate)}: {limits}"))
     for note in blend.notes:
         console.print(Text(note, style="yellow"))
 
