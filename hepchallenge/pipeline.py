@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from hepchallenge.stage.submission import TakenIn
     from hepchallenge.store import Run, Store
 
-__all__ = ["Progress", "Silent", "data_for", "recorded_predictions", "rescore", "score"]
+__all__ = ["Progress", "Rescored", "Silent", "data_for", "recorded_predictions", "rescore", "score"]
 
 _TRIES = 2
 """How often a fold is tried when the infrastructure fails."""
@@ -814,6 +814,13 @@ def _open_runs(
             judge.take_outcome(work, outcome)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Rescored(Document):
+    """What `rescore` returns: the entries as they are now, and as they were."""
+
+    before: tuple[BoardEntry, ...]
+
+
 def rescore(
     challenge: str | os.PathLike[str],
     *,
@@ -821,7 +828,7 @@ def rescore(
     workspace: str | os.PathLike[str] | None = None,
     data_label: str | None = None,
     progress: Progress | None = None,
-) -> Document:
+) -> Rescored:
     """Score the stored predictions of all submissions again, without running any.
 
     For a changed metric or corrected truth. New scorings are appended; the old ones stay on record. Runs on
@@ -831,6 +838,12 @@ def rescore(
     ----------
     challenge, data, workspace, data_label, progress
         As for `score`.
+
+    Returns
+    -------
+    Rescored
+        The record that `hepchallenge rescore --json` prints, without its key `changes`: see
+        `hepchallenge.board.changes`.
 
     Raises
     ------
@@ -849,8 +862,9 @@ def rescore(
         inputs = store.workspace / "inputs"
         staged = stage(loaded, path, info, inputs, data_label=data_label)
         scorers: dict[bool, Scorer] = {}
+        before = tuple(store.entries(loaded.name, data_digest=staged.data.digest))
         entries = []
-        for recorded in store.entries(loaded.name, data_digest=staged.data.digest):
+        for recorded in before:
             quick = recorded.run_key.quick
             if quick not in scorers:
                 # A quick run may have read fewer rows.
@@ -862,12 +876,13 @@ def rescore(
             heard.submission_done(entries[-1])
     if not entries:
         raise UsageError(f"{loaded.name} has nothing to rescore on data {staged.data.digest[:12]}")
-    return Document(
+    return Rescored(
         challenge=loaded.name,
         data=staged.data,
         isolation=entries[-1].isolation,
         accounting=entries[-1].accounting,
         submissions=tuple(entries),
+        before=before,
     )
 
 

@@ -18,13 +18,24 @@ __all__ = ["command"]
 @click.option("--data", type=click.Path(), metavar="DIR", help="The data that were scored, as for `score`.")
 @workspace_option
 @click.option("--data-label", metavar="NAME", help="For RAMP kits with several data sets.")
+@click.option(
+    "--part",
+    type=click.Choice(["public", "private", "cv"]),
+    help="Tell changes of the board that ranks by this part; default: public, without a test set cv.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout and nothing else.")
 def command(
-    challenge: str, data: str | None, workspace: str | None, data_label: str | None, as_json: bool
+    challenge: str,
+    data: str | None,
+    workspace: str | None,
+    data_label: str | None,
+    part: str | None,
+    as_json: bool,
 ) -> int:
     """Score the stored predictions of CHALLENGE again, without running any submission.
 
-    For a changed metric or corrected labels. New scorings are appended; old ones stay on record.
+    For a changed metric or corrected labels. New scorings are appended; old ones stay on record. Whose rank,
+    score or verdict is another now is told at the end, or with --json under the key `changes`.
     """
     from hepchallenge.cli.progress import ShownProgress
     from hepchallenge.pipeline import rescore
@@ -34,10 +45,19 @@ def command(
         document = rescore(
             challenge, data=data, workspace=workspace, data_label=data_label, progress=progress
         )
-    if as_json:
-        click.echo(json.dumps(document.to_dict(), allow_nan=False))
-    else:
-        from hepchallenge.cli.leaderboard import load_board, show_board
+    from hepchallenge.board.changes import changes, changes_to_terminal
+    from hepchallenge.cli.leaderboard import load_board, show_board
 
-        show_board(load_board(challenge, workspace, data_digest=document.data.digest))
+    digest = document.data.digest
+    before = load_board(challenge, workspace, part, data_digest=digest, entries=document.before)
+    after = load_board(challenge, workspace, part, data_digest=digest)
+    found = changes(before, after)
+    if as_json:
+        answer = {**document.to_dict(), "changes": [change.to_dict() for change in found]}
+        click.echo(json.dumps(answer, allow_nan=False))
+    else:
+        from rich.console import Console
+
+        show_board(after)
+        changes_to_terminal(found, after, Console(highlight=False))
     return document.exit_code
