@@ -25,6 +25,7 @@ _COMMANDS = {
     "board": ("board", "Show or export the leaderboard."),
     "blend": ("blend", "Blend submissions: who adds what, and how good all are together."),
     "draw": ("draw", "Draw pictures of scored submissions."),
+    "audit": ("audit", "Look for leaks, wrong metrics and secrets in what is published."),
     "doctor": ("doctor", "Say whether strangers' code can be run safely on this host."),
 }
 
