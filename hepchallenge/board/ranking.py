@@ -243,7 +243,7 @@ def _ruled_rows(
     told = list(entries)
     if laddered:
         for number, ruling in enumerate(rulings):
-            answer = ruling.rung.value if ruling.rung and not ruling.gives_way else None
+            answer = ruling.rung.value if ruling.rung else None
             told[number] = answered(entries[number], metric.name, part, answer)
     position = {id(entry): number for number, entry in enumerate(told)}
     competing, apart = [], []

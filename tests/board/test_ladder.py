@@ -196,6 +196,12 @@ def test_every_rule_has_its_ladder(rule: Any, names: list[str], values: list[flo
     assert [row.value for row in shown.ranked] == values
 
 
+def test_a_laddered_board_does_not_tell_which_of_the_chosen_is_best() -> None:
+    rules = replace(FIXED, entry="chosen", ladder_step=0.3)
+    shown = team(rules, chosen={"t": ["1" * 64, "2" * 64]})
+    assert [(row.entry.submission.name, row.value) for row in shown.ranked] == [("a", 0.6)]
+
+
 def test_what_moved_the_ladder_last_stands_on_the_private_board_with_its_true_scores() -> None:
     rules = replace(FIXED, ladder_step=0.3)
     shown = team(rules, "private")

@@ -132,6 +132,19 @@ def test_what_has_a_verdict_keeps_its_place_and_what_waits_takes_the_rest_in_ord
     assert [one.over_quota for one in given] == [False, True, False]
 
 
+def test_what_waits_keeps_its_distance_from_what_came_before_and_after() -> None:
+    sent = [
+        *receipts(0),
+        *receipts(15, state="waiting"),
+        *receipts(20),
+        *receipts(24, 31, state="waiting"),
+        *receipts(60),
+    ]
+    phase = Phase(name="one", interval=timedelta(minutes=10))
+    given = admit(sent, BoardRules(phases=(phase,)))
+    assert [one.over_quota for one in given] == [False, True, False, True, False, False]
+
+
 @given(
     st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 3000)), max_size=30),
     st.integers(1, 5),
@@ -267,6 +280,23 @@ def test_what_gives_way_is_told_from_what_failed() -> None:
 def test_without_parts_a_team_is_judged_on_the_whole_test_set() -> None:
     entries = [entry("a1", 0.5, team="a", received=1), entry("a2", 0.6, team="a", received=2)]
     assert ranks(board(*entries, rules=BoardRules(entry="best"))) == {"a2": 1}
+
+
+def test_a_board_of_validation_scores_judges_teams_by_these() -> None:
+    one, other = sent("one", "a", 0, 0.9), sent("other", "a", 1, 0.1)
+    one.scoring.scores["auc"]["valid"], other.scoring.scores["auc"]["valid"] = 0.3, 0.4
+    rules = BoardRules(entry="best")
+    assert ranks(board(one, other, rules=rules, part="cv")) == {"other": 1}
+    assert ranks(board(one, other, rules=rules)) == {"one": 1}
+
+
+def test_a_team_is_not_judged_by_a_test_set_that_is_private_as_a_whole() -> None:
+    def only(name: str, private: float, valid: float, minutes: int) -> BoardEntry:
+        scores = {"auc": {"private": private, "test": private, "valid": valid}}
+        return replace(entry(name, scores, team="a"), received_at=at(minutes))
+
+    entries = [only("one", 0.9, 0.3, 0), only("other", 0.1, 0.4, 1)]
+    assert ranks(board(*entries, rules=BoardRules(entry="best"), part="private")) == {"other": 1}
 
 
 # The reveal
