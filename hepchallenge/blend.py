@@ -401,7 +401,8 @@ def blend(
         raise UnknownName("metric", improved, loaded.problem.metric_names)
     with open_workspace(workspace, must_exist=True) as store:
         path, info = data_for(loaded, data)
-        staged = stage(loaded, path, info, store.workspace / "inputs", data_label=data_label)
+        inputs = store.workspace / "inputs"
+        staged = stage(loaded, path, info, inputs, data_label=data_label, write_inputs=False)
         board = _board(loaded, store.entries(loaded.name, data_digest=staged.data.digest), improved, part)
         candidates, left_out = _candidates(store, loaded, staged.truth, board, submissions)
         for one in left_out:

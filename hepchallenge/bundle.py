@@ -28,6 +28,7 @@ from typing import Any, BinaryIO
 from hepchallenge.exceptions import InfrastructureError, OrganiserError
 
 __all__ = [
+    "bundle_path",
     "dump_object",
     "dump_whole",
     "load_bundle",
@@ -152,10 +153,7 @@ def write_bundle(value: object, folder: Path) -> Path:
     A file that is already there is left as it is, so that equal inputs are stored once.
     """
     header, blocks = _lay_out(value)
-    digest = hashlib.sha256(header)
-    for block in blocks:
-        digest.update(block)
-    target = folder / f"{digest.hexdigest()}.bundle"
+    target = _named(header, blocks, folder)
     if target.exists():
         return target
 
@@ -170,6 +168,18 @@ def write_bundle(value: object, folder: Path) -> Path:
         Path(name).unlink(missing_ok=True)
         raise InfrastructureError(f"cannot write staged inputs to {folder}: {error.strerror}") from error
     return target
+
+
+def bundle_path(value: object, folder: Path) -> Path:
+    """Return the path at which `write_bundle` writes an object, without writing it."""
+    return _named(*_lay_out(value), folder)
+
+
+def _named(header: bytes, blocks: list[memoryview], folder: Path) -> Path:
+    digest = hashlib.sha256(header)
+    for block in blocks:
+        digest.update(block)
+    return folder / f"{digest.hexdigest()}.bundle"
 
 
 def load_bundle(path: str | os.PathLike[str]) -> Any:

@@ -150,7 +150,8 @@ def to_csv(blend: Blend) -> str:
     for member in blend.members:
         shares = [100 * count / len(picks) for count, picks in zip(member.taken, blend.picks, strict=True)]
         submission = member.submission
-        names = [csv_cell(clean(text)) for text in (submission.name, submission.team, submission.digest)]
+        words = (submission.name, submission.team, submission.digest)
+        names = [csv_cell(clean(text, 100)) for text in words]
         writer.writerow([*names, blend.data.kind, member.valid, member.contributivity, *shares])
     return stream.getvalue()
 

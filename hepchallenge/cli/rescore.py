@@ -19,6 +19,11 @@ __all__ = ["command"]
 @workspace_option
 @click.option("--data-label", metavar="NAME", help="For RAMP kits with several data sets.")
 @click.option(
+    "--corrected-labels",
+    is_flag=True,
+    help="The data hold the rows of those scored last, and other labels: score those predictions by them.",
+)
+@click.option(
     "--part",
     type=click.Choice(["public", "private", "cv"]),
     help="Tell changes of the board that ranks by this part; default: public, without a test set cv.",
@@ -29,6 +34,7 @@ def command(
     data: str | None,
     workspace: str | None,
     data_label: str | None,
+    corrected_labels: bool,
     part: str | None,
     as_json: bool,
 ) -> int:
@@ -43,14 +49,18 @@ def command(
     # What a kit or a library prints while it is imported must not mix with the answer.
     with contextlib.redirect_stdout(sys.stderr), ShownProgress() as progress:
         document = rescore(
-            challenge, data=data, workspace=workspace, data_label=data_label, progress=progress
+            challenge,
+            data=data,
+            workspace=workspace,
+            data_label=data_label,
+            corrected_labels=corrected_labels,
+            progress=progress,
         )
     from hepchallenge.board.changes import changes, changes_to_terminal
     from hepchallenge.cli.leaderboard import load_board, show_board
 
-    digest = document.data.digest
-    before = load_board(challenge, workspace, part, data_digest=digest, entries=document.before)
-    after = load_board(challenge, workspace, part, data_digest=digest)
+    before = load_board(challenge, workspace, part, entries=document.before)
+    after = load_board(challenge, workspace, part, data_digest=document.data.digest)
     found = changes(before, after)
     if as_json:
         answer = {**document.to_dict(), "changes": [change.to_dict() for change in found]}

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hepchallenge.bundle import write_bundle
+from hepchallenge.bundle import bundle_path, write_bundle
 from hepchallenge.contract import (
     Challenge,
     EventInputs,
@@ -236,6 +236,7 @@ def stage(
     secret: bytes | None = None,
     quick: bool = False,
     data_label: str | None = None,
+    write_inputs: bool = True,
 ) -> Staged:
     """Read a challenge's data and write the public inputs.
 
@@ -256,6 +257,8 @@ def stage(
         Only the first fold, with `RAMP_TEST_MODE=1` set while data are read, as `ramp-test --quick-test`.
     data_label
         Handed to the data functions of kits that take it.
+    write_inputs
+        False where nothing will be run: of bundles only the paths are returned at which they would lie.
 
     Raises
     ------
@@ -296,8 +299,9 @@ def stage(
     else:
         if x_test is not None:
             check_test_features(challenge, x_test)
-        train_inputs = write_bundle(x_train, inputs_folder)
-        test_inputs = None if x_test is None else write_bundle(x_test, inputs_folder)
+        bundle = write_bundle if write_inputs else bundle_path
+        train_inputs = bundle(x_train, inputs_folder)
+        test_inputs = None if x_test is None else bundle(x_test, inputs_folder)
     if data is None:
         digest = _files_digest(path) or _inputs_digest(train_inputs, test_inputs, y_train, y_test)
         if data_label is not None:
