@@ -35,7 +35,7 @@ class Trial(Protocol):
 
     @property
     def good(self) -> Sequence[Any]:
-        """Predictions made from the truth, the best first."""
+        """Predictions made from the truth: itself, and with noise."""
 
     @property
     def constants(self) -> Mapping[str, Any]:
@@ -91,12 +91,16 @@ def _better(first: float, second: float, metric: Metric) -> bool:
 
 
 def _best_known(trial: Trial, metric: Metric) -> tuple[Any, float]:
-    """Return the best prediction that has a finite score; some metrics diverge on a perfect one."""
+    """Return the best prediction that has a finite score, and its score.
+
+    It need not be the truth itself: some metrics diverge on it, or take few different values badly.
+    """
+    best, known = None, math.nan
     for prediction in trial.good:
         value = _tried(trial, metric, prediction)
-        if math.isfinite(value):
-            return prediction, value
-    return None, math.nan
+        if math.isfinite(value) and (best is None or _better(value, known, metric)):
+            best, known = prediction, value
+    return best, known
 
 
 def _direction(trial: Trial, metric: Metric) -> Answer:

@@ -15,6 +15,7 @@ __all__ = ["Label", "Table", "columns_of", "count_rows", "label_of", "some_rows"
 
 _MOST_CLASSES = 20
 _MOST_CELLS = 20_000_000
+_MOST_WIDE_CELLS = 4_000_000
 _MOST_ROWS = 200_000
 
 Codes = NDArray[np.int64]
@@ -163,9 +164,10 @@ def table_of(X: Any, rows: NDArray[Any] | None = None) -> tuple[Table, NDArray[A
     if not n_rows:
         return None
     try:
-        width = max(1, len(columns_of(take(X, np.arange(1)))[0]))
+        first, is_flat = columns_of(take(X, np.arange(1)))
+        width, cells = max(1, len(first)), _MOST_CELLS if is_flat else _MOST_WIDE_CELLS
         chosen = np.arange(n_rows) if rows is None else rows
-        chosen = chosen[some_rows(len(chosen), max(1, min(_MOST_ROWS, _MOST_CELLS // width)))]
+        chosen = chosen[some_rows(len(chosen), max(1, min(_MOST_ROWS, cells // width)))]
         columns, is_flat = columns_of(take(X, chosen))
     except (TypeError, ValueError, KeyError, IndexError):
         return None
