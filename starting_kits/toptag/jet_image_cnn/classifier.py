@@ -1,10 +1,10 @@
-"""A convolutional network on images of jets: how much pT goes where, 37 times 37 pixels.
+"""A convolutional network on images of jets: pT and number of constituents in 37 times 37 pixels.
 
 Jets are moved, turned and mirrored so that equal decays look alike and need not be learnt in every direction.
 """
 
 import numpy as np
-from constituents import constituents
+from constituents import constituents, straighten
 from training import LARGE, Schedule, top_probability, torch, train
 
 PIXELS = 37
@@ -15,38 +15,21 @@ LAST = 64
 # The full schedule takes a GPU or a night. On fewer jets than LARGE, those of a toy, few epochs do, in about
 # a minute on two cores.
 FULL = Schedule(epochs=30, patience=6, batch=500, rate=2e-3, constituents=200)
-QUICK = Schedule(epochs=6, patience=3, batch=125, rate=3e-3, constituents=60)
-
-
-def straighten(c):
-    """Return where constituents are, two arrays (n, k), in a frame of the jet's own.
-
-    Its origin is the centre of pT, the second axis that along which pT spreads most, and each axis points to
-    where there is more pT.
-    """
-    total = np.maximum(c.pt_share.sum(axis=1, keepdims=True), 1e-9)
-    share = c.pt_share / total
-
-    def mean(values):
-        return (share * values).sum(axis=1, keepdims=True)
-
-    x, y = c.eta - mean(c.eta), c.phi - mean(c.phi)
-    # The angle of the largest eigenvector of the covariance, from the second axis.
-    turn = 0.5 * np.arctan2(2 * mean(x * y), mean(y * y) - mean(x * x))
-    x, y = x * np.cos(turn) - y * np.sin(turn), x * np.sin(turn) + y * np.cos(turn)
-    return tuple(np.where(mean(np.sign(axis)) < 0, -axis, axis) for axis in (x, y))
+QUICK = Schedule(epochs=6, patience=3, batch=125, rate=3e-3, constituents=100)
 
 
 def images(jets, most):
-    """Return the images of jets, shape (n, 1, PIXELS, PIXELS), as the only array of a list."""
+    """Return images of pT and of numbers, shape (n, 2, PIXELS, PIXELS), as the only array of a list."""
     c = constituents(jets, most)
     column, row = (np.floor((axis / HALF_WIDTH + 1) / 2 * PIXELS) for axis in straighten(c))
     inside = c.real & (column >= 0) & (column < PIXELS) & (row >= 0) & (row < PIXELS)
     jet = np.nonzero(inside)[0]
     pixel = ((jet * PIXELS + row[inside]) * PIXELS + column[inside]).astype(np.int64)
-    pt = np.bincount(pixel, c.pt_share[inside], len(jets) * PIXELS**2)
+    n_pixels = len(jets) * PIXELS**2
+    pt, number = np.bincount(pixel, c.pt_share[inside], n_pixels), np.bincount(pixel, minlength=n_pixels)
     # The root lets soft constituents be seen beside hard ones.
-    return [np.sqrt(pt).reshape(-1, 1, PIXELS, PIXELS)]
+    both = [values.reshape(-1, PIXELS, PIXELS) for values in (np.sqrt(pt), number / 3)]
+    return [np.stack(both, axis=1)]
 
 
 class JetImageNetwork(torch.nn.Module):
@@ -54,7 +37,7 @@ class JetImageNetwork(torch.nn.Module):
         super().__init__()
         first, second, third = CHANNELS
         self.image = torch.nn.Sequential(
-            *self.convolution(1, first, size=5, stride=2),
+            *self.convolution(2, first, size=5, stride=2),
             *self.convolution(first, second),
             torch.nn.MaxPool2d(2),
             *self.convolution(second, third),
@@ -74,6 +57,8 @@ class JetImageNetwork(torch.nn.Module):
 
     def forward(self, images):
         """Return one logit a jet."""
+        # Colours beside each other in memory: a third of the time on CPUs.
+        images = images.contiguous(memory_format=torch.channels_last)
         return self.last(self.drop(torch.relu(self.dense(self.image(images))))).squeeze(1)
 
 
@@ -81,7 +66,7 @@ class Classifier:
     def fit(self, X, y):
         schedule = FULL if len(X) >= LARGE else QUICK
         self.inputs = lambda jets: images(jets, schedule.constituents)
-        self.network = JetImageNetwork()
+        self.network = JetImageNetwork().to(memory_format=torch.channels_last)
         train(self.network, self.inputs, X, y, schedule)
         return self
 

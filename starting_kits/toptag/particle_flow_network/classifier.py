@@ -1,13 +1,14 @@
 """A particle flow network: every constituent is mapped by one network, the sum of all by another one.
 
 The sizes are those of the PFN of arXiv:1902.09914, which arXiv:1810.05165 introduced. The sum knows no order
-of the constituents, and any function of a set of them can be written like that.
+of the constituents, and any function of a set of them can be written like that. Jets are turned and
+mirrored first, so that equal decays look alike and need not be learnt in every direction.
 """
 
 from itertools import pairwise
 
 import numpy as np
-from constituents import constituents, log
+from constituents import constituents, log, straighten
 from training import LARGE, Schedule, top_probability, torch, train
 
 EACH = (100, 100, 256)  # sizes of the layers for a constituent
@@ -23,7 +24,8 @@ def features(jets, most):
     """Return what the network gets of every constituent, shape (n, k, 4), and which are real, (n, k)."""
     c = constituents(jets, most)
     # Shifted and stretched to be of the order of one.
-    columns = [(log(c.pt) - 1) / 2, 3 * c.eta, 3 * c.phi, (log(c.energy_share) + 5) / 2]
+    x, y = straighten(c)
+    columns = [(log(c.pt) - 1) / 2, 3 * x, 3 * y, (log(c.energy_share) + 5) / 2]
     return np.stack(columns, axis=2), c.real
 
 

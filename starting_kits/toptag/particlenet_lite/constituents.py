@@ -38,3 +38,22 @@ def constituents(jets, most):
 def log(values):
     """Return logarithms; of less than 1e-6, and so of what fills up, that of 1e-6."""
     return np.log(np.maximum(values, 1e-6))
+
+
+def straighten(c):
+    """Return where constituents are, two arrays (n, k), in a frame of the jet's own.
+
+    Its origin is the centre of pT, the second axis that along which pT spreads most, and each axis points to
+    where there is more pT.
+    """
+    total = np.maximum(c.pt_share.sum(axis=1, keepdims=True), 1e-9)
+    share = c.pt_share / total
+
+    def mean(values):
+        return (share * values).sum(axis=1, keepdims=True)
+
+    x, y = c.eta - mean(c.eta), c.phi - mean(c.phi)
+    # The angle of the largest eigenvector of the covariance, from the second axis.
+    turn = 0.5 * np.arctan2(2 * mean(x * y), mean(y * y) - mean(x * x))
+    x, y = x * np.cos(turn) - y * np.sin(turn), x * np.sin(turn) + y * np.cos(turn)
+    return tuple(np.where(mean(np.sign(axis)) < 0, -axis, axis) for axis in (x, y))

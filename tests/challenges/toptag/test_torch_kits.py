@@ -194,16 +194,46 @@ def test_neighbours_are_the_nearest_in_the_same_jet(monkeypatch: pytest.MonkeyPa
     kit = imported(monkeypatch, "particlenet_lite")
     X, _ = make_jets(6)
     X = Jets.of([*X, X[0][:3]])
-    _, place, real = kit.features(X, 15)
+    features, real = kit.features(X, 15)
+    place = features[..., :2]
     found = kit.nearest(kit.torch.as_tensor(place), kit.torch.as_tensor(real)).numpy()
     flat, jet = place[real], np.nonzero(real)[0]
-    assert found.shape == (len(flat), kit.NEIGHBOURS)
+    assert found.shape == (len(flat), kit.NEAREST)
     for i in range(len(flat)):
         others = np.flatnonzero((jet == jet[i]) & (np.arange(len(flat)) != i))
         distance = ((flat[others] - flat[i]) ** 2).sum(axis=1)
-        expected = others[np.argsort(distance)][: kit.NEIGHBOURS].tolist()
+        expected = others[np.argsort(distance)][: kit.NEAREST].tolist()
         # Where there are too few of them, the constituent itself.
-        assert found[i].tolist() == expected + [i] * (kit.NEIGHBOURS - len(expected))
+        assert found[i].tolist() == expected + [i] * (kit.NEAREST - len(expected))
+
+
+def test_the_hardest_of_a_jet_are_found_for_all_its_constituents(monkeypatch: pytest.MonkeyPatch) -> None:
+    kit = imported(monkeypatch, "particlenet_lite")
+    X, _ = make_jets(5)
+    X = Jets.of([*(jet[::-1] for jet in X), X[0][:3]])
+    features, real = kit.features(X, 25)
+    found = kit.hardest(kit.torch.as_tensor(features[..., 2]), kit.torch.as_tensor(real)).numpy()
+    first = X.offsets[:-1]
+    for jet, (count, start) in enumerate(zip(X.counts, first, strict=True)):
+        rows = found[start : start + count]
+        if jet < 5:
+            # By rising pT, the hardest are the last.
+            assert (np.sort(rows, axis=1) == np.arange(start + count - kit.HARDEST, start + count)).all()
+        else:
+            assert (np.sort(rows[:, :3], axis=1) == np.arange(start, start + 3)).all()
+            assert (rows[:, 3:] == np.arange(start, start + 3)[:, None]).all()
+
+
+def test_pairs_have_the_mass_of_two_constituents(monkeypatch: pytest.MonkeyPatch) -> None:
+    kit = imported(monkeypatch, "particlenet_lite")
+    pt, eta, phi = np.array([40.0, 10.0]), np.array([0.0, 0.03]), np.array([0.0, 0.04])
+    place = kit.torch.as_tensor(np.stack([eta, phi], axis=1))
+    found = kit.pairs(place, kit.torch.as_tensor(np.log(pt)), kit.torch.tensor([[1], [0]])).numpy()[:, 0]
+    square = momenta(pt, eta, phi).sum(axis=0) ** 2
+    mass_squared = square[0] - square[1:].sum()
+    assert np.exp(found) == pytest.approx(
+        np.array([[0.05, 10 * 0.05, 0.2, mass_squared]] * 2), rel=1e-3, abs=1e-9
+    )
 
 
 def test_an_image_holds_the_pt_of_a_jet_and_does_not_turn_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -214,10 +244,12 @@ def test_an_image_holds_the_pt_of_a_jet_and_does_not_turn_with_it(monkeypatch: p
     for angle in (0.0, 0.4, 2.0, 3.5):
         eta, phi = x * np.cos(angle) - y * np.sin(angle), x * np.sin(angle) + y * np.cos(angle)
         jets += [momenta(pt, eta, phi + 1), momenta(pt, -eta, phi)]
-    (images,) = kit.images(Jets.of(jets), 200)
-    assert images.shape == (8, 1, 37, 37)
-    assert (images**2).sum(axis=(1, 2, 3)) == pytest.approx(pt.sum() / Jets.of(jets).pt)
-    rows, columns = np.nonzero(images[0, 0])
+    (both,) = kit.images(Jets.of(jets), 200)
+    assert both.shape == (8, 2, 37, 37)
+    images, numbers = both.transpose(1, 0, 2, 3)
+    assert 3 * numbers.sum(axis=(1, 2)) == pytest.approx(30)
+    assert (images**2).sum(axis=(1, 2)) == pytest.approx(pt.sum() / Jets.of(jets).pt)
+    rows, columns = np.nonzero(images[0])
     assert np.ptp(rows) > 2 * np.ptp(columns)
     # A pixel's edge may lie between the places of one constituent in two of them, but not of many.
     for image in images[1:]:
