@@ -280,8 +280,9 @@ class Scoring:
     combined predictions for the parts of `BAGGED_PARTS`. Three uncertainties of the former are kept apart:
     `spread` is the population standard deviation over folds (of each fold's mean over trainings),
     `training_spread` the one over trainings (of each training's mean over folds), empty with one training,
-    and `errors` the statistical error that the finite number of test rows gives, for metrics that know
-    theirs.
+    and `errors` the standard deviation that the finite number of events gives, by bootstrap. `replicas` are
+    the bootstrap replicas of the official metric by part; of all parts, so that they are never shown or
+    exported as they are.
     """
 
     verdict: Verdict
@@ -294,6 +295,7 @@ class Scoring:
     """One a job, in the order of the jobs."""
     gates: dict[str, Any] = field(default_factory=dict)
     scorer_version: str = ""
+    replicas: dict[str, StoredArray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

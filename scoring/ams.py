@@ -21,6 +21,7 @@ __all__ = [
     "BestSelection",
     "SelectionCurve",
     "ams",
+    "ams_of_sums",
     "best_ams",
     "renormalise",
     "scaled_selected_sums",
@@ -95,7 +96,7 @@ def ams(s: float, b: float, b_reg: float = 10.0) -> float:
         return 0.0
     if b + b_reg == 0:
         raise ValueError(f"ams: the significance of s = {s!r} is infinite when b + b_reg is zero")
-    return float(_ams(np.array([s], dtype=np.float64), np.array([b], dtype=np.float64), b_reg)[0])
+    return float(ams_of_sums(np.array([s], dtype=np.float64), np.array([b], dtype=np.float64), b_reg)[0])
 
 
 def selected_sums(is_signal: ArrayLike, weight: ArrayLike, selected: ArrayLike) -> tuple[float, float]:
@@ -238,7 +239,7 @@ def best_ams(score: ArrayLike, is_signal: ArrayLike, weight: ArrayLike, b_reg: f
     if not (np.isfinite(b_reg) and b_reg > 0):
         raise ValueError(f"best_ams: b_reg must be positive and finite, got {b_reg!r}")
     curve = selection_curve(score, is_signal, weight)
-    values = _ams(curve.signal, curve.background, b_reg)
+    values = ams_of_sums(curve.signal, curve.background, b_reg)
     best = int(np.argmax(values))
     return BestSelection(ams=float(values[best]), threshold=float(curve.threshold[best]))
 
@@ -302,8 +303,20 @@ def renormalise(weight: ArrayLike, is_signal: ArrayLike, totals: tuple[float, fl
     return weights * np.where(signal, *factors)
 
 
-def _ams(s: FloatArray, b: FloatArray, b_reg: float) -> FloatArray:
-    """AMS of checked arrays; `b + b_reg` must be positive."""
+def ams_of_sums(s: FloatArray, b: FloatArray, b_reg: float) -> FloatArray:
+    """Return the AMS of many selections at once, without any check.
+
+    Parameters
+    ----------
+    s, b : arrays of float of one shape
+        As in `ams`; NaN gives NaN.
+    b_reg : float
+        `b + b_reg` must be positive.
+
+    Returns
+    -------
+    array of float, of the same shape
+    """
     regular = b + b_reg
     radicand = 2.0 * ((s + regular) * np.log1p(s / regular) - s)
     return np.sqrt(np.maximum(radicand, 0.0))

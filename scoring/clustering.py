@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from rampwf.score_types import BaseScoreType
 
+from hepchallenge.scoring.bootstrap import FewRowsKernel, Kernel, MeanKernel
 from hepchallenge.scoring.groups import group_rows
 
-__all__ = ["ClusteringEfficiency", "clustering_efficiencies", "clustering_efficiency"]
+__all__ = ["ClusteringEfficiency", "clustering_efficiencies", "clustering_efficiency", "clustering_kernel"]
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
@@ -137,6 +138,23 @@ class ClusteringEfficiency(BaseScoreType):  # type: ignore[misc]
             if array.ndim != 2 or array.shape[1] != 2:
                 raise ValueError(f"{self.name}: the {what} must have shape (n, 2), got {array.shape}")
         return clustering_efficiency(y_true[:, 0], y_true[:, 1], y_pred[:, 1])
+
+    def replica_kernel(self, ground_truths: Any, predictions: Any) -> Kernel:
+        """Return the kernel of replicas, see `clustering_kernel`."""
+        return clustering_kernel(ground_truths.y_pred, predictions.y_pred)
+
+
+def clustering_kernel(y_true: NDArray[Any], y_pred: NDArray[Any]) -> Kernel:
+    """Return the kernel of replicas of events: hits of an event count together, as often as its first hit.
+
+    Parameters
+    ----------
+    y_true, y_pred : arrays of shape (n_hits, 2)
+        As for `ClusteringEfficiency`.
+    """
+    values = clustering_efficiencies(y_true[:, 0], y_true[:, 1], y_pred[:, 1])
+    _, first = np.unique(y_true[:, 0], return_index=True)
+    return FewRowsKernel(first, MeanKernel(values))
 
 
 def _firsts(order: NDArray[np.intp], *keys: IntArray) -> NDArray[np.intp]:

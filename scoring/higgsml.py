@@ -12,17 +12,27 @@ comparable, and the value on the public or private part equals the one computed 
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hepchallenge.scoring.ams import ams, best_ams, renormalise, scaled_selected_sums, weighted_roc_auc
+from hepchallenge.scoring.ams import (
+    ams,
+    ams_of_sums,
+    best_ams,
+    renormalise,
+    scaled_selected_sums,
+    weighted_roc_auc,
+)
+from hepchallenge.scoring.bootstrap import Kernel, RocKernel, SumsKernel
+from hepchallenge.scoring.roc import RocCurve, area
 from hepchallenge.scoring.score_type import ArrayScore
 
 __all__ = ["AMS", "HIGGSML_TOTALS", "ROCAUC", "BestAMS", "WeightedSelectionScore"]
 
 Array = NDArray[np.float64]
+Flags = NDArray[np.bool_]
 
 HIGGSML_TOTALS = (691.9886077135781, 410999.84732187376)
 """Expected signal and background events of the full ATLAS open-data file (818 238 simulated events)."""
@@ -60,9 +70,18 @@ class WeightedSelectionScore(ArrayScore):
             raise ValueError(f"{self.name}: {len(y_pred)} predictions for {len(y_true)} events")
         return self._compute(y_true[:, 0], y_true[:, 1], y_pred[:, 0], y_pred[:, 1])
 
+    def replica_kernel(self, ground_truths: Any, predictions: Any) -> Kernel:
+        """Return the kernel of replicas; the weights of each replica are scaled to the totals anew."""
+        y_true, y_pred = ground_truths.y_pred, predictions.y_pred
+        return self._kernel(y_true[:, 0] == 1, y_true[:, 1], y_pred[:, 0], y_pred[:, 1] == 1)
+
     @abstractmethod
     def _compute(self, is_signal: Array, weight: Array, score: Array, selected: Array) -> float:
         """Return the score from columns of equal length; `weight` is not yet scaled to the totals."""
+
+    @abstractmethod
+    def _kernel(self, is_signal: Flags, weight: Array, score: Array, selected: Flags) -> Kernel:
+        """Return the kernel of replicas from the same columns."""
 
 
 class AMS(WeightedSelectionScore):
@@ -90,6 +109,18 @@ class AMS(WeightedSelectionScore):
     def _compute(self, is_signal: Array, weight: Array, score: Array, selected: Array) -> float:
         return ams(*scaled_selected_sums(is_signal, weight, selected, self.totals), self.b_reg)
 
+    def _kernel(self, is_signal: Flags, weight: Array, score: Array, selected: Flags) -> Kernel:
+        classes = (is_signal, ~is_signal)
+        terms = [weight * chosen for flags in classes for chosen in (flags, flags & selected)]
+
+        def finish(sums: Array) -> Array:
+            signal, selected_signal, background, selected_background = sums
+            s = selected_signal * (self.totals[0] / signal)
+            b = selected_background * (self.totals[1] / background)
+            return ams_of_sums(s, b, self.b_reg)
+
+        return SumsKernel(np.column_stack(terms), finish)
+
 
 class BestAMS(AMS):
     """Largest AMS over all thresholds on the score, whatever the submission selected.
@@ -112,6 +143,13 @@ class BestAMS(AMS):
         scaled = renormalise(weight, is_signal, self.totals)
         return best_ams(score, is_signal, scaled, self.b_reg).ams
 
+    def _kernel(self, is_signal: Flags, weight: Array, score: Array, selected: Flags) -> Kernel:
+        def value(curve: RocCurve) -> float:
+            s, b = curve.signal_efficiency * self.totals[0], curve.background_efficiency * self.totals[1]
+            return float(ams_of_sums(s, b, self.b_reg).max())
+
+        return RocKernel(score, is_signal, value, weight, nanoseconds=50.0)
+
 
 class ROCAUC(WeightedSelectionScore):
     """Area under the ROC curve of the score, events counted with their weights.
@@ -130,3 +168,8 @@ class ROCAUC(WeightedSelectionScore):
     def _compute(self, is_signal: Array, weight: Array, score: Array, selected: Array) -> float:
         # Scaling a class changes nothing here, but it refuses a part that lacks one.
         return weighted_roc_auc(score, is_signal, renormalise(weight, is_signal, self.totals))
+
+    def _kernel(self, is_signal: Flags, weight: Array, score: Array, selected: Flags) -> Kernel:
+        return RocKernel(
+            score, is_signal, lambda curve: area(curve.background_efficiency, curve.signal_efficiency), weight
+        )

@@ -6,6 +6,8 @@ import math
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
+from hepchallenge.scoring.bootstrap import Kernel
+
 __all__ = ["ArrayScore"]
 
 
@@ -40,3 +42,11 @@ class ArrayScore(ABC):
     @abstractmethod
     def __call__(self, y_true: Any, y_pred: Any) -> float:
         """Return the score of a prediction array against the truth."""
+
+    def replica_kernel(self, ground_truths: Any, predictions: Any) -> Kernel | None:
+        """Return what computes the score on replicas of the sample, see `hepchallenge.scoring.bootstrap`.
+
+        It is called as `score_function` is. None, as here, has every replica scored as any sample is, which
+        is slow.
+        """
+        return None

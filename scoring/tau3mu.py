@@ -21,8 +21,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hepchallenge.exceptions import InvalidSubmission
+from hepchallenge.scoring.bootstrap import FewRowsKernel, Kernel, RocKernel
 from hepchallenge.scoring.gates import GateResult
-from hepchallenge.scoring.roc import area, labels, probabilities, roc_curve
+from hepchallenge.scoring.roc import RocCurve, area, labels, probabilities, roc_curve
 from hepchallenge.scoring.score_type import ArrayScore
 
 __all__ = [
@@ -108,7 +109,11 @@ def roc_auc_truncated(
     0.9
     """
     edges, weights = _bands(tpr_edges, band_weights)
-    background, signal, _ = roc_curve(probabilities(prediction), is_signal)
+    return _truncated(roc_curve(probabilities(prediction), is_signal), edges, weights)
+
+
+def _truncated(curve: RocCurve, edges: FloatArray, weights: FloatArray) -> float:
+    background, signal, _ = curve
     areas = [area(background, np.minimum(signal, edge)) for edge in edges]
     return _weighted(np.array(areas), edges, weights)
 
@@ -143,7 +148,11 @@ def roc_auc_banded(
     0.7
     """
     edges, weights = _bands(tpr_edges, band_weights)
-    background, signal, _ = roc_curve(probabilities(prediction), is_signal)
+    return _banded(roc_curve(probabilities(prediction), is_signal), edges, weights)
+
+
+def _banded(curve: RocCurve, edges: FloatArray, weights: FloatArray) -> float:
+    background, signal, _ = curve
     low, high, width = signal[:-1], signal[1:], np.diff(background)
     rising = high > low
     areas = []
@@ -374,9 +383,26 @@ class _CountedRows(ArrayScore):
         counted = truth[:, 1] > MIN_ANN_MUON
         return self._compute(predictions[counted], truth[counted, 0])
 
+    def replica_kernel(self, ground_truths: Any, predictions: Any) -> Kernel:
+        """Return the kernel of replicas."""
+        truth, prediction = _table("truth", ground_truths.y_pred), probabilities(predictions.y_pred)
+        counted = truth[:, 1] > MIN_ANN_MUON
+        edges, weights = _bands(TPR_EDGES, BAND_WEIGHTS)
+        kernel = RocKernel(
+            prediction[counted],
+            truth[counted, 0],
+            lambda curve: self._read_off(curve, edges, weights),
+            nanoseconds=40.0,
+        )
+        return FewRowsKernel(counted, kernel)
+
     @abstractmethod
     def _compute(self, prediction: FloatArray, is_signal: FloatArray) -> float:
         """Return the score of rows that all count."""
+
+    @abstractmethod
+    def _read_off(self, curve: RocCurve, edges: FloatArray, weights: FloatArray) -> float:
+        """Return the score from their ROC curve and the official bands."""
 
 
 class TruncatedAUC(_CountedRows):
@@ -391,6 +417,9 @@ class TruncatedAUC(_CountedRows):
     def _compute(self, prediction: FloatArray, is_signal: FloatArray) -> float:
         return roc_auc_truncated(prediction, is_signal)
 
+    def _read_off(self, curve: RocCurve, edges: FloatArray, weights: FloatArray) -> float:
+        return _truncated(curve, edges, weights)
+
 
 class BandedAUC(_CountedRows):
     """`roc_auc_banded` of the rows that count: the area that the official score stands for, without clipping.
@@ -403,6 +432,9 @@ class BandedAUC(_CountedRows):
 
     def _compute(self, prediction: FloatArray, is_signal: FloatArray) -> float:
         return roc_auc_banded(prediction, is_signal)
+
+    def _read_off(self, curve: RocCurve, edges: FloatArray, weights: FloatArray) -> float:
+        return _banded(curve, edges, weights)
 
 
 def _bands(tpr_edges: Sequence[float], band_weights: Sequence[float]) -> tuple[FloatArray, FloatArray]:

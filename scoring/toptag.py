@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hepchallenge.exceptions import InvalidSubmission
-from hepchallenge.scoring.roc import labels, probabilities, roc_auc, roc_curve
+from hepchallenge.scoring.bootstrap import Kernel, MeanKernel, RocKernel
+from hepchallenge.scoring.roc import RocCurve, area, labels, probabilities, roc_auc, roc_curve
 from hepchallenge.scoring.score_type import ArrayScore
 from hepchallenge.scoring.trainings import median_run
 
@@ -227,7 +228,11 @@ def background_rejection(
     """
     if not 0 < signal_efficiency <= 1:
         raise ValueError(f"the signal efficiency must be above 0 and at most 1, got {signal_efficiency!r}")
-    background, signal, n_background = roc_curve(score, is_signal, weight)
+    return _read_off(roc_curve(score, is_signal, weight), signal_efficiency, convention)
+
+
+def _read_off(curve: RocCurve, signal_efficiency: float, convention: Convention) -> BackgroundRejection:
+    background, signal, n_background = curve
     # The share of a single background jet.
     one = 1.0 / n_background
     eps = float(np.interp(signal_efficiency, signal, background))
@@ -402,9 +407,19 @@ class _TaggerScore(ArrayScore):
         """
         return self._compute(labels(_of_signal(y_true)), probabilities(_of_signal(y_pred)))
 
+    def replica_kernel(self, ground_truths: Any, predictions: Any) -> Kernel:
+        """Return the kernel of replicas."""
+        return self._kernel(
+            labels(_of_signal(ground_truths.y_pred)), probabilities(_of_signal(predictions.y_pred))
+        )
+
     @abstractmethod
     def _compute(self, is_signal: NDArray[np.bool_], score: FloatArray) -> float:
         """Return the score from a label and a probability a jet."""
+
+    @abstractmethod
+    def _kernel(self, is_signal: NDArray[np.bool_], score: FloatArray) -> Kernel:
+        """Return the kernel of replicas from the same."""
 
 
 class Accuracy(_TaggerScore):
@@ -416,6 +431,9 @@ class Accuracy(_TaggerScore):
     def _compute(self, is_signal: NDArray[np.bool_], score: FloatArray) -> float:
         return accuracy(score, is_signal)
 
+    def _kernel(self, is_signal: NDArray[np.bool_], score: FloatArray) -> Kernel:
+        return MeanKernel((np.rint(score) == 1) == is_signal)
+
 
 class AUC(_TaggerScore):
     """Area under the ROC curve, see `hepchallenge.scoring.roc.roc_auc`. From 0 to 1, higher is better."""
@@ -425,6 +443,11 @@ class AUC(_TaggerScore):
 
     def _compute(self, is_signal: NDArray[np.bool_], score: FloatArray) -> float:
         return roc_auc(score, is_signal)
+
+    def _kernel(self, is_signal: NDArray[np.bool_], score: FloatArray) -> Kernel:
+        return RocKernel(
+            score, is_signal, lambda curve: area(curve.background_efficiency, curve.signal_efficiency)
+        )
 
 
 class Rejection(_TaggerScore):
@@ -469,6 +492,11 @@ class Rejection(_TaggerScore):
 
     def _compute(self, is_signal: NDArray[np.bool_], score: FloatArray) -> float:
         return background_rejection(score, is_signal, self.signal_efficiency, self.convention).value
+
+    def _kernel(self, is_signal: NDArray[np.bool_], score: FloatArray) -> Kernel:
+        return RocKernel(
+            score, is_signal, lambda curve: _read_off(curve, self.signal_efficiency, self.convention).value
+        )
 
 
 def _of_signal(values: ArrayLike) -> NDArray[Any]:

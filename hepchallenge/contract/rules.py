@@ -19,6 +19,7 @@ SCHEMA = Path(__file__).parent / "schemas" / "board-rules.schema.json"
 
 _UNITS = {"s": 1, "min": 60, "h": 3600, "d": 86400}
 _MOST_SECONDS = 1e8
+_MOST_REPLICAS = 100_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +55,8 @@ class BoardRules:
     """The fixed step of the Ladder; None for its parameter-free version."""
     confidence: float = 0.95
     """Coverage of intervals of ranks."""
+    replicas: int = 1000
+    """How many bootstrap replicas are made of the official score, for errors and ranks; 0 makes none."""
     show_logs: bool = False
     """Whether an exported board shows the end of what a submission printed."""
     phases: tuple[Phase, ...] = ()
@@ -116,6 +119,9 @@ def _take_board(reader: TableReader) -> dict[str, Any]:
     values["confidence"] = confidence = reader.take("confidence", float)
     if confidence is not None and not 0.5 <= confidence < 1:
         raise reader.error("confidence", "a number from 0.5 to below 1", show(confidence))
+    values["replicas"] = replicas = reader.take("replicas", int)
+    if replicas is not None and not 0 <= replicas <= _MOST_REPLICAS:
+        raise reader.error("replicas", f"a whole number from 0 to {_MOST_REPLICAS}", show(replicas))
     values["show_logs"] = reader.take("show_logs", bool)
     reader.finish()
     return {key: value for key, value in values.items() if value is not None}

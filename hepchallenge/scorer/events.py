@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from hepchallenge.exceptions import InvalidSubmission, OrganiserError
 from hepchallenge.records import Scores
-from hepchallenge.scorer.scorer import Scorer
+from hepchallenge.scorer.replicas import Cell, ScoredReplicas
+from hepchallenge.scorer.scorer import JobScores, Scorer
 
 __all__ = ["EventScorer"]
 
@@ -30,7 +31,7 @@ class EventScorer(Scorer):
         fold: int | None,
         predictions: Mapping[str, np.ndarray],
         seconds: Mapping[str, float] | None = None,
-    ) -> Scores:
+    ) -> JobScores:
         """Return the scores of one fold on every part.
 
         Parameters
@@ -48,18 +49,33 @@ class EventScorer(Scorer):
             If a metric cannot be computed or is not finite.
         """
         truth = self._truth
-        scores: Scores = {}
+        job = JobScores({})
         if fold is not None and len(valid_is := truth.folds[fold][1]):
-            table = self._event_scores("valid", valid_is, truth.y_train, predictions)
-            self._combine("valid", table, self._seconds("valid", valid_is, seconds), scores)
+            self._take_part(job, "valid", valid_is, truth.y_train, predictions, seconds)
         events = np.arange(len(truth.y_test))
         if len(events):
-            table = self._event_scores("test", events, truth.y_test, predictions)
-            times = self._seconds("test", events, seconds)
-            self._combine("test", table, times, scores)
+            self._take_part(job, "test", events, truth.y_test, predictions, seconds)
             for part, rows in truth.parts.items():
-                self._combine(part, table[rows], None if times is None else times[rows], scores)
-        return scores
+                job.by_event[part] = job.by_event["test"][rows]
+                if "test" in job.seconds:
+                    job.seconds[part] = job.seconds["test"][rows]
+        for part, table in job.by_event.items():
+            self._combine(part, table, job.seconds.get(part), job.scores)
+        return job
+
+    def _take_part(
+        self,
+        job: JobScores,
+        part: str,
+        events: Iterable[int],
+        truths: Any,
+        predictions: Mapping[str, np.ndarray],
+        seconds: Mapping[str, float] | None,
+    ) -> None:
+        job.by_event[part] = self._event_scores(part, events, truths, predictions)
+        times = self._seconds(part, events, seconds)
+        if times is not None:
+            job.seconds[part] = times
 
     def _event_scores(
         self, part: str, events: Iterable[int], truths: Any, predictions: Mapping[str, np.ndarray]
@@ -100,9 +116,29 @@ class EventScorer(Scorer):
                 raise InvalidSubmission(f"metric {metric.name} is {value} on {part}, not a finite number")
             scores.setdefault(str(metric.name), {})[part] = value
 
-    def errors(self, predictions: Sequence[Mapping[str, np.ndarray]]) -> Scores:
-        """Return nothing: no metric of events tells an error yet."""
-        return {}
+    def _cells(
+        self, which: str, job: int, predictions: Mapping[str, np.ndarray], known: JobScores
+    ) -> list[Cell]:
+        """Return what has to be computed for a job on training or test events."""
+        truth = self._truth
+        cells = []
+        for part, table in known.by_event.items():
+            if (part == "valid") != (which == "train"):
+                continue
+            rows = truth.folds[job % len(truth.folds)][1] if part == "valid" else truth.parts.get(part)
+            times = known.seconds.get(part)
+            for column, metric in enumerate(self._score_types):
+                kernel = ScoredReplicas(len(table), self._score_of_some(metric, table[:, column], times))
+                # Combining the numbers of some events is quick, whatever it took to get them.
+                kernel.nanoseconds = 5e4 / len(table)
+                cells.append(Cell(str(metric.name), part, rows, len(table), kernel))
+        return cells
+
+    @staticmethod
+    def _score_of_some(
+        metric: Any, values: np.ndarray, times: np.ndarray | None
+    ) -> Callable[[np.ndarray], float]:
+        return lambda places: float(metric.combine(values[places], None if times is None else times[places]))
 
     def score_bags(self, predictions: Sequence[Mapping[str, np.ndarray]], with_valid: bool) -> Scores:
         """Return nothing: groupings of hits are not combined."""

@@ -7,14 +7,15 @@ last digit.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import hashlib
 import importlib.metadata
 import itertools
 import math
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -23,23 +24,45 @@ from rampwf.prediction_types.multiclass import _multiclass_init
 from hepchallenge._version import __version__
 from hepchallenge.contract import Challenge, Gate
 from hepchallenge.exceptions import InvalidSubmission, OrganiserError
-from hepchallenge.records import Scores, Scoring, Verdict
+from hepchallenge.records import Scores, Scoring, StoredArray, Verdict
+from hepchallenge.scorer.replicas import VERSION, Cell, ScoredReplicas, agrees, enough, errors_of, run_kernels
+from hepchallenge.scoring.bootstrap import Kernel, seed_of
+from hepchallenge.scoring.ramp import ramp_kernel
 from hepchallenge.stage.stage import Truth
 
-__all__ = ["Scorer", "new_scorer"]
+__all__ = ["JobScores", "Scorer", "new_scorer"]
+
+Keep = Callable[[np.ndarray], StoredArray]
+
+
+@dataclass(frozen=True)
+class JobScores:
+    """Scores of one fold of one training; and what they were made from, where a challenge has events."""
+
+    scores: Scores
+    by_event: dict[str, np.ndarray] = field(default_factory=dict)
+    """By part, a row an event and a column a metric."""
+    seconds: dict[str, np.ndarray] = field(default_factory=dict)
+    """By part, wall-clock seconds by event, where they were measured."""
 
 
 def _say_failure(name: str, found: Mapping[str, Any]) -> str:
     return f"gate {name}: {found['statistic']:.6g}, must be below {found['threshold']:g}"
 
 
-def new_scorer(challenge: Challenge, truth: Truth) -> Scorer:
-    """Return what scores the folds of a challenge, on rows or on events."""
+def new_scorer(
+    challenge: Challenge,
+    truth: Truth,
+    seed: str = "",
+    n_replicas: int = 0,
+    keep: Keep | None = None,
+) -> Scorer:
+    """Return what scores the folds of a challenge, on rows or on events; parameters are those of `Scorer`."""
     if challenge.problem.has_events:
         from hepchallenge.scorer.events import EventScorer
 
-        return EventScorer(challenge, truth)
-    return Scorer(challenge, truth)
+        return EventScorer(challenge, truth, seed, n_replicas, keep)
+    return Scorer(challenge, truth, seed, n_replicas, keep)
 
 
 class Scorer:
@@ -51,20 +74,37 @@ class Scorer:
         A loaded challenge.
     truth
         Ground truth, folds and parts from staging.
+    seed
+        Of the bootstrap replicas: the digest of the data, so that all who score them have the same.
+    n_replicas
+        How many are computed of the official metric; none, and no errors either, if 0.
+    keep
+        Stores the replicas of the official metric; without it only errors are told.
     """
 
-    def __init__(self, challenge: Challenge, truth: Truth) -> None:
+    def __init__(
+        self,
+        challenge: Challenge,
+        truth: Truth,
+        seed: str = "",
+        n_replicas: int = 0,
+        keep: Keep | None = None,
+    ) -> None:
         self._predictions = challenge.problem.Predictions
         self._score_types = challenge.problem.score_types
         self._gates = challenge.problem.gates
+        self._official = challenge.official_metric if n_replicas else ""
         self._truth = truth
+        self._seed = seed
+        self._n_replicas = n_replicas
+        self._keep = keep
         self._whole: dict[str, Any] = {}
-        self.version = self._version_of(challenge)
+        self.version = self._version_of(challenge, n_replicas)
 
     @staticmethod
-    def _version_of(challenge: Challenge) -> str:
+    def _version_of(challenge: Challenge, n_replicas: int) -> str:
         """Return a digest of what decides a score: the challenge, the metrics' code and the libraries."""
-        words = [__version__, challenge.version]
+        words = [__version__, challenge.version, f"{n_replicas} replicas, {VERSION}"]
         packages = ("ramp-workflow", "scikit-learn", "numpy")
         words += [f"{package} {importlib.metadata.version(package)}" for package in packages]
         words += [
@@ -139,7 +179,7 @@ class Scorer:
         fold: int | None,
         predictions: Mapping[str, np.ndarray],
         seconds: Mapping[str, float] | None = None,
-    ) -> Scores:
+    ) -> JobScores:
         """Return the scores of one fold on every part.
 
         Parameters
@@ -170,7 +210,7 @@ class Scorer:
             for part, rows in truth.parts.items():
                 true = self._truth_rows("test", rows)
                 self._score(part, true, self._make(predictions["test"], rows), scores)
-        return scores
+        return JobScores(scores)
 
     def _bag(self, part: str, truth: Any, arrays: Sequence[tuple[Any, Any]], scores: Scores) -> None:
         """Score the combination of predictions, each known on its rows only."""
@@ -294,35 +334,94 @@ class Scorer:
             scorer_version=self.version,
         )
 
-    def errors(self, predictions: Sequence[Mapping[str, np.ndarray]]) -> Scores:
-        """Return the statistical errors of test scores, for metrics that have a method `uncertainty`.
-
-        It is called as `score_function` is and returns the standard deviation that the finite number of rows
-        gives. The mean over jobs is told: all of them are tested on the same rows, so it does not shrink.
-        """
-        errors: Scores = {}
-        knowing = [metric for metric in self._score_types if callable(getattr(metric, "uncertainty", None))]
-        if not knowing or self._truth.y_test is None:
-            return errors
-        rows_of: dict[str, np.ndarray | None] = {"test": None, **self._truth.parts}
+    def _cells(
+        self, which: str, job: int, predictions: Mapping[str, np.ndarray], known: JobScores
+    ) -> list[Cell]:
+        """Return what has to be computed for a job on training or test rows."""
+        truth = self._truth
+        rows_of: dict[str, np.ndarray | None] = {}
+        if which == "train":
+            rows_of["valid"] = truth.folds[job % len(truth.folds)][1]
+        else:
+            rows_of = {"test": None, **truth.parts}
+        cells = []
         for part, rows in rows_of.items():
-            for metric in knowing:
-                values = []
-                for arrays in predictions:
-                    if rows is None:
-                        true = copy.deepcopy(self._whole_truth("test"))
-                    else:
-                        true = self._truth_rows("test", rows)
-                    values.append(metric.uncertainty(true, self._make(arrays["test"], rows)))
-                errors.setdefault(str(metric.name), {})[part] = float(np.mean(values))
-        return errors
+            array = predictions[which]
+            n_rows = len(array) if rows is None else len(rows)
+            for metric in self._score_types:
+                value = known.scores[str(metric.name)][part]
+                kernel = self._kernel(metric, which, rows, array, value, n_rows)
+                cells.append(Cell(str(metric.name), part, rows, n_rows, kernel))
+        return cells
+
+    def _kernel(
+        self, metric: Any, which: str, rows: np.ndarray | None, array: np.ndarray, value: float, n_rows: int
+    ) -> Kernel:
+        """Return what computes replicas of a metric: its own kernel if that gives its score, else itself."""
+
+        def sample(places: np.ndarray | None) -> tuple[Any, Any]:
+            chosen = rows if places is None else places if rows is None else rows[places]
+            if chosen is None:
+                return copy.deepcopy(self._whole_truth(which)), self._make(array)
+            return self._truth_rows(which, chosen), self._make(array, chosen)
+
+        # Whatever goes wrong in a kernel that was made for other data: the metric itself went well.
+        with contextlib.suppress(Exception), np.errstate(all="ignore"):
+            true, predicted = sample(None)
+            own = getattr(metric, "replica_kernel", None)
+            kernel = own(true, predicted) if callable(own) else ramp_kernel(metric, true, predicted)
+            if kernel is not None and agrees(kernel, n_rows, value):
+                return kernel
+        return ScoredReplicas(n_rows, lambda places: float(metric.score_function(*sample(places))))
+
+    def replicas(
+        self, predictions: Sequence[Mapping[str, np.ndarray]], known: Sequence[JobScores]
+    ) -> dict[str, dict[str, np.ndarray]]:
+        """Return replicas of the scores of a run on `valid` and the test parts, by metric and part.
+
+        Parameters
+        ----------
+        predictions, known
+            As for `score_run`.
+        """
+        tables = {"train": ("valid", self._truth.n_train), "test": ("test", self._truth.n_test or 0)}
+        here = {
+            which: n_rows
+            for which, (part, n_rows) in tables.items()
+            if n_rows and all(part in of_metric for of_metric in known[0].scores.values())
+        }
+        first = [cell for which in here for cell in self._cells(which, 0, predictions[0], known[0])]
+        numbers = enough(first, len(predictions), self._official, self._n_replicas)
+        found: dict[str, dict[str, np.ndarray]] = {}
+        for which, n_rows in here.items():
+
+            def cells_of(job: int, which: str = which) -> list[Cell]:
+                return self._cells(which, job, predictions[job], known[job])
+
+            seed = seed_of(self._seed, which)
+            of_table = run_kernels(cells_of, len(predictions), n_rows, seed, numbers)
+            for metric, by_part in of_table.items():
+                found.setdefault(metric, {}).update(by_part)
+        return found
+
+    def _with_errors(
+        self, scoring: Scoring, predictions: Sequence[Mapping[str, np.ndarray]], known: Sequence[JobScores]
+    ) -> Scoring:
+        """Return the scoring with errors of the finite samples, and the replicas of the official metric."""
+        if not self._n_replicas:
+            return scoring
+        replicas = self.replicas(predictions, known)
+        kept: dict[str, StoredArray] = {}
+        if self._keep is not None:
+            kept = {part: self._keep(values) for part, values in replicas.get(self._official, {}).items()}
+        return replace(scoring, errors=errors_of(replicas), replicas=kept)
 
     def score_run(
         self,
         predictions: Sequence[Mapping[str, np.ndarray]],
         kind: str,
         seconds: Sequence[Mapping[str, float]] | None = None,
-        known: Sequence[Scores] | None = None,
+        known: Sequence[JobScores] | None = None,
     ) -> Scoring:
         """Score a whole run; a submission's fault becomes the verdict `invalid_submission`.
 
@@ -353,10 +452,11 @@ class Scorer:
                 self.score_fold(number % n_folds if is_code else None, arrays, times[number])
                 for number, arrays in enumerate(predictions)
             ]
-            if not any(folds):
+            if not any(job.scores for job in folds):
                 raise InvalidSubmission("there is nothing to score: the test labels are not known here")
-            scoring = self.finish(folds, self.score_bags(predictions, with_valid=is_code))
-            return replace(scoring, gates=gates, errors=self.errors(predictions))
+            bagged = self.score_bags(predictions, with_valid=is_code)
+            scoring = self.finish([job.scores for job in folds], bagged)
+            return replace(self._with_errors(scoring, predictions, folds), gates=gates)
         except InvalidSubmission as error:
             return Scoring(
                 verdict=Verdict.INVALID_SUBMISSION, message=str(error), scorer_version=self.version

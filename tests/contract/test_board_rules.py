@@ -24,6 +24,7 @@ reveal = 2026-05-05T18:00:00+02:00
 ladder = true
 ladder_step = 1
 confidence = 0.9
+replicas = 200
 show_logs = true
 [[phase]]
 name = "morning"
@@ -54,6 +55,7 @@ def test_every_rule_arrives_where_it_belongs(tmp_path: Path) -> None:
         ladder=True,
         ladder_step=1.0,
         confidence=0.9,
+        replicas=200,
         show_logs=True,
         phases=(
             Phase(
@@ -89,6 +91,7 @@ def test_without_the_tables_there_are_no_rules(tmp_path: Path) -> None:
         ("[board]\nladder = true\nladder_step = 0", "board.ladder_step", "above 0"),
         ("[board]\nmost_chosen = 2", "board.most_chosen", 'entry = "chosen"'),
         ("[board]\nconfidence = 95", "board.confidence", "below 1"),
+        ("[board]\nreplicas = -1", "board.replicas", "from 0 to 100000"),
         ("[board]\nreveal = 2026-05-04T09:00:00", "board.reveal", "which has no offset"),
         ("[board]\nreveal = 2026-05-04", "board.reveal", "with its offset"),
         ('[board]\nreveal = "2026-05-04T09:00:00Z"', "board.reveal", "with its offset"),
@@ -165,6 +168,7 @@ boards = tables(
     ladder=st.booleans(),
     ladder_step=st.floats(0, 1, exclude_min=True),
     confidence=st.floats(0.5, 1, exclude_max=True),
+    replicas=st.integers(0, 100_000),
     show_logs=st.booleans(),
 )
 phases = tables(
