@@ -6,5 +6,6 @@ that it recorded, and the next command continues from there.
 
 from hepchallenge.store.database import Run, Store, open_workspace
 from hepchallenge.store.files import write_atomically
+from hepchallenge.store.receipts import Received
 
-__all__ = ["Run", "Store", "open_workspace", "write_atomically"]
+__all__ = ["Received", "Run", "Store", "open_workspace", "write_atomically"]

@@ -8,8 +8,8 @@ import os
 import sqlite3
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -38,6 +38,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from hepchallenge.exceptions import StoreError, UnknownName, UsageError
 from hepchallenge.records import BoardEntry, DataInfo, FoldOutcome, RunKey, Scoring, StoredArray, Submission
 from hepchallenge.store import codec, files, locks, schema
+from hepchallenge.store.receipts import Received, assigned_teams, read_choices, read_received
 from hepchallenge.store.recorded import RecordedFolds
 
 __all__ = ["DATABASE_NAME", "Run", "Store", "open_workspace"]
@@ -129,9 +130,10 @@ class Store:
         files.sweep(self.workspace / "predictions")
         files.sweep(self.workspace / "logs")
         files.sweep_live_logs(self.workspace / "logs" / "running")
-        if self._do(_found_version) is None:
-            self._do(_create, write=True)
         found = self._do(_found_version)
+        if found is None or found < schema.SCHEMA_VERSION:
+            self._do(_create_or_upgrade, write=True)
+            found = self._do(_found_version)
         if found is None or found > schema.SCHEMA_VERSION:
             raise StoreError(
                 f"{self._name}: expected schema version {schema.SCHEMA_VERSION} or older, found {found}; "
@@ -155,11 +157,14 @@ class Store:
 
     # Submissions
 
-    def add_submission(self, challenge: str, submission: Submission) -> int:
+    def add_submission(
+        self, challenge: str, submission: Submission, received_at: datetime | None = None
+    ) -> int:
         """Take in a submission and return its id.
 
         The same name and digest in the same challenge is one submission: it keeps its first id, record
-        and `received_at`, which is the store's clock, never the participant's.
+        and `received_at`, which is the store's clock unless the organiser says when it came; never the
+        participant's.
         """
         identity = codec.digest_of([challenge, submission.name, submission.digest])
         record = codec.encode_submission(submission)
@@ -173,7 +178,7 @@ class Store:
                 name=codec.escape(submission.name),
                 digest=codec.escape(submission.digest),
                 record=record,
-                received_at=_now(connection),
+                received_at=_now(connection) if received_at is None else _iso(received_at),
             )
             wanted = select(schema.submissions.c.id).where(schema.submissions.c.identity == identity)
             return int(connection.execute(wanted).scalar_one())
@@ -181,16 +186,58 @@ class Store:
         return self._do(work, write=True)
 
     def submission(self, submission_id: int) -> tuple[Submission, str]:
-        """Return a submission as first taken in, and when that was (ISO 8601 in UTC)."""
+        """Return a submission as first taken in but with the team recorded last, and when it came (UTC)."""
         table = schema.submissions
 
         def work(connection: Connection) -> tuple[Submission, str]:
             row = connection.execute(select(table).where(table.c.id == submission_id)).one_or_none()
             if row is None:
                 raise StoreError(f"{self._name}: no submission has the id {submission_id}")
-            return codec.decode_submission(row.record), row.received_at
+            record = codec.decode_submission(row.record)
+            team = connection.execute(
+                select(schema.teams.c.team)
+                .where(schema.teams.c.submission_id == submission_id)
+                .order_by(schema.teams.c.id.desc())
+                .limit(1)
+            ).scalar_one_or_none()
+            return record if team is None else replace(record, team=codec.unescape(team)), row.received_at
 
         return self._do(work)
+
+    def assign_team(self, submission_id: int, team: str) -> None:
+        """Record that the organiser says whose submission it is; the last word counts."""
+
+        def work(connection: Connection) -> None:
+            connection.execute(
+                insert(schema.teams).values(
+                    submission_id=submission_id, team=codec.escape(team), created_at=_now(connection)
+                )
+            )
+
+        self._do(work, write=True)
+
+    def received(self, challenge: str) -> list[Received]:
+        """Return all submissions to a challenge, on whatever data they were run, in order of receipt."""
+        return self._do(lambda connection: read_received(connection, challenge))
+
+    def add_choice(self, challenge: str, team: str, digests: Sequence[str]) -> None:
+        """Record which submissions a team chooses; its earlier choices stay on record and count no more."""
+
+        def work(connection: Connection) -> None:
+            connection.execute(
+                insert(schema.choices).values(
+                    challenge=codec.escape(challenge),
+                    team=codec.escape(team),
+                    digests=codec.dumps(list(digests)),
+                    created_at=_now(connection),
+                )
+            )
+
+        self._do(work, write=True)
+
+    def choices(self, challenge: str) -> dict[str, tuple[str, ...]]:
+        """Return the digests that every team chose last, by the team as it was recorded."""
+        return self._do(lambda connection: read_choices(connection, challenge))
 
     # Runs and folds
 
@@ -521,7 +568,12 @@ def _now(connection: Connection) -> str:
         moment = connection.execute(select(func.clock_timestamp())).scalar_one()
     else:
         moment = datetime.now(UTC)
-    return str(moment.astimezone(UTC).isoformat(timespec="microseconds"))
+    return _iso(moment)
+
+
+def _iso(moment: datetime) -> str:
+    # All of the same length, so that text is in the order of time.
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")
 
 
 def _found_version(connection: Connection) -> int | None:
@@ -536,15 +588,22 @@ def _found_version(connection: Connection) -> int | None:
     return None
 
 
-def _create(connection: Connection) -> None:
+def _create_or_upgrade(connection: Connection) -> None:
+    """Add the tables that are missing, in one transaction: all of them, or those of later versions."""
     _one_at_a_time(connection, _SCHEMA_LOCK)
-    if _found_version(connection) is None:
-        schema.metadata.create_all(connection, checkfirst=False)
-        for statement in schema.append_only_statements(connection.dialect.name):
-            connection.exec_driver_sql(statement)
-        connection.execute(
-            insert(schema.schema_version).values(version=schema.SCHEMA_VERSION, created_at=_now(connection))
-        )
+    found = _found_version(connection)
+    if found is not None and found >= schema.SCHEMA_VERSION:
+        return
+    missing = [table for table in schema.metadata.sorted_tables if table.info.get("since", 1) > (found or 0)]
+    names = [table.name for table in missing]
+    if foreign := sorted({*names} & {*inspect(connection).get_table_names()}):
+        raise StoreError(f"schema version {found} has no tables {foreign}, yet the database has")
+    schema.metadata.create_all(connection, tables=missing, checkfirst=False)
+    for statement in schema.append_only_statements(connection.dialect.name, names):
+        connection.exec_driver_sql(statement)
+    connection.execute(
+        insert(schema.schema_version).values(version=schema.SCHEMA_VERSION, created_at=_now(connection))
+    )
 
 
 def _one_at_a_time(connection: Connection, number: int) -> None:
@@ -638,17 +697,23 @@ def _entries(
         by_digest[row.submission_digest].append((row, scoring))
 
     entries = []
+    teams = assigned_teams(connection, challenge)
     taken_in = (
-        select(submissions.c.digest, submissions.c.record, submissions.c.received_at)
+        select(submissions.c.id, submissions.c.digest, submissions.c.record, submissions.c.received_at)
         .where(submissions.c.challenge == codec.escape(challenge))
         .order_by(submissions.c.received_at, submissions.c.id)
     )
-    for digest, record, received_at in connection.execute(taken_in):
-        for row, scoring in by_digest.get(digest, ()):
+    for number, digest, record, received_at in connection.execute(taken_in):
+        if digest not in by_digest:
+            continue
+        submission = codec.decode_submission(record)
+        if number in teams:
+            submission = replace(submission, team=teams[number])
+        for row, scoring in by_digest[digest]:
             folds = outcomes[row.id]
             entries.append(
                 BoardEntry(
-                    submission=codec.decode_submission(record),
+                    submission=submission,
                     run_key=codec.decode_key(row.key),
                     data=_data_info(row.data_kind, row.data_digest),
                     isolation=row.isolation,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from sqlalchemy import (
     Column,
     ForeignKey,
@@ -17,6 +19,7 @@ from sqlalchemy import (
 __all__ = [
     "SCHEMA_VERSION",
     "append_only_statements",
+    "choices",
     "folds",
     "infrastructure_failures",
     "metadata",
@@ -24,10 +27,14 @@ __all__ = [
     "schema_version",
     "scorings",
     "submissions",
+    "teams",
 ]
 
-SCHEMA_VERSION = 1
-"""Raised whenever a table changes its meaning; a newer workspace is refused by an older release."""
+SCHEMA_VERSION = 2
+"""Raised whenever a table is added or changes its meaning; an older release refuses a newer workspace.
+
+Version 2 added `teams` and `choices`: tables tell since when they are there.
+"""
 
 metadata = MetaData()
 
@@ -109,9 +116,34 @@ scorings = Table(
 )
 
 
-def append_only_statements(dialect: str) -> list[str]:
-    """Return the SQL that makes the database itself refuse to change or remove rows."""
-    names = list(metadata.tables)
+teams = Table(
+    "teams",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("submission_id", ForeignKey("submissions.id"), nullable=False),
+    Column("team", Text, nullable=False),
+    Column("created_at", String(40), nullable=False),
+    Index("teams_of_a_submission", "submission_id"),
+    info={"since": 2},
+)
+"""Teams that the organiser gave to submissions, the last one counts; else a submission's own word does."""
+
+choices = Table(
+    "choices",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("challenge", Text, nullable=False),
+    Column("team", Text, nullable=False),
+    # A JSON list.
+    Column("digests", Text, nullable=False),
+    Column("created_at", String(40), nullable=False),
+    info={"since": 2},
+)
+"""Submissions that a team chose to stand for it; its last choice counts."""
+
+
+def append_only_statements(dialect: str, names: Iterable[str]) -> list[str]:
+    """Return the SQL that makes the database itself refuse to change or remove rows of these tables."""
     if dialect == "postgresql":
         function = """
             CREATE OR REPLACE FUNCTION hepchallenge_append_only() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -14,7 +14,10 @@ from hepchallenge.exceptions import StoreError
 from hepchallenge.records import DataInfo, Limits, Verdict
 from hepchallenge.store import Store
 
-TABLES = ("schema_version", "submissions", "runs", "folds", "infrastructure_failures", "scorings")
+TABLES = (
+    *("schema_version", "submissions", "runs", "folds", "infrastructure_failures", "scorings"),
+    *("teams", "choices"),
+)
 
 
 def test_a_submission_keeps_its_first_id_time_and_record(store: Store) -> None:
@@ -137,6 +140,8 @@ def test_the_database_itself_refuses_to_change_rows(
     store.record_fold(run, outcome(0))
     store.record_fold(run, outcome(1, Verdict.INFRASTRUCTURE))
     store.record_scoring(run, scored())
+    store.assign_team(run.submission_id, "us")
+    store.add_choice("higgsml", "us", ["5d" * 32])
     column = "version" if table == "schema_version" else "id"
     statements = [f"UPDATE {table} SET {column} = 9", f"DELETE FROM {table}"]
     if database_url is None:

@@ -41,7 +41,7 @@ def test_a_workspace_of_a_newer_release_is_refused(
         connection.execute(
             insert(schema.schema_version).values(version=schema.SCHEMA_VERSION + 1, created_at="later")
         )
-    with pytest.raises(StoreError, match=r"expected schema version 1 or older, found 2; .*newer release"):
+    with pytest.raises(StoreError, match=r"expected schema version 2 or older, found 3; .*newer release"):
         Store(tmp_path / "workspace", database_url)
 
 
