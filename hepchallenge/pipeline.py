@@ -25,7 +25,6 @@ from hepchallenge.records import (
     FoldOutcome,
     Limits,
     RunKey,
-    Scores,
     Scoring,
     StoredArray,
     Submission,
@@ -41,7 +40,7 @@ if TYPE_CHECKING:
     from hepchallenge.contract import Challenge, ChallengeFolder
     from hepchallenge.run.jobs import EventJob, FoldJob
     from hepchallenge.run.runner import Runner
-    from hepchallenge.scorer.scorer import Scorer
+    from hepchallenge.scorer.scorer import JobScores, Scorer
     from hepchallenge.stage.stage import Staged
     from hepchallenge.stage.submission import TakenIn
     from hepchallenge.store import Run, Store
@@ -168,7 +167,7 @@ class _Work:
     received_at: str = ""
     outcomes: dict[int, FoldOutcome] = field(default_factory=dict)
     arrays: dict[int, Mapping[str, np.ndarray]] = field(default_factory=dict)
-    fold_scores: dict[int, Scores] = field(default_factory=dict)
+    fold_scores: dict[int, JobScores] = field(default_factory=dict)
     entry: BoardEntry | None = None
 
     @property
@@ -753,7 +752,10 @@ def score(
         )
         if staged.data.kind == "toy":
             heard.say(f"{loaded.name}: toy data (simulated); for real ones see: hepchallenge data --help")
-        judge = _Judge(loaded, staged, store, runner, new_scorer(loaded, staged.truth), heard, times)
+        scorer = new_scorer(
+            loaded, staged.truth, staged.data.digest, loaded.config.rules.replicas, store.save_array
+        )
+        judge = _Judge(loaded, staged, store, runner, scorer, heard, times)
         _open_runs(judge, works, conditions, stack)
         judge.judge(works)
     return Document(
@@ -884,7 +886,10 @@ def rescore(
                     shown = stage(
                         loaded, path, info, inputs, quick=True, data_label=data_label, write_inputs=False
                     )
-                scorers[quick] = new_scorer(loaded, shown.truth)
+                n_replicas = loaded.config.rules.replicas
+                scorers[quick] = new_scorer(
+                    loaded, shown.truth, shown.data.digest, n_replicas, store.save_array
+                )
             if recorded.data != staged.data:
                 if not recorded.scoring.verdict.is_participants_own:
                     continue

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from gated_kit import write_gated_kit
-from small_kit import write_kit
 
 import hepchallenge
 from hepchallenge.exceptions import UsageError
 from hepchallenge.records import BoardEntry, Verdict, fold_and_training, job_number
+from hepchallenge.store import open_workspace
 
 NOISY = """
 import numpy as np
@@ -86,22 +87,32 @@ def test_recorded_trainings_are_rescored_as_they_were(kit: Path, tmp_path: Path)
     assert again.scoring.training_spread == entry.scoring.training_spread
 
 
-def test_the_error_of_a_finite_test_sample_is_told_by_metrics_that_know_it(tmp_path: Path) -> None:
-    kit = write_kit(tmp_path / "kit")
-    problem = kit / "problem.py"
-    problem.write_text(
-        problem.read_text().replace(
-            "score_types = [Distance()]",
-            "    def uncertainty(self, ground_truths, predictions):\n"
-            "        difference = ground_truths.y_pred - predictions.y_pred\n"
-            "        return float(np.abs(difference).std() / np.sqrt(len(difference)))\n\n\n"
-            "score_types = [Distance()]",
-        )
-    )
-    scoring = _score(kit, tmp_path, trainings=2).scoring
-    # The labels are equally spaced by 1/1024, of which a constant leaves the spread.
+def test_the_error_of_the_finite_samples_is_told_and_its_replicas_are_kept(kit: Path, tmp_path: Path) -> None:
+    entry = _score(kit, tmp_path, trainings=2)
+    scoring = entry.scoring
+    # The labels are equally spaced by 1/1024, of which a constant leaves the spread; of 100 replicas or more.
     expected = np.arange(23).std() / 1024 / np.sqrt(23)
-    assert scoring.errors == {"distance": {"test": pytest.approx(expected, rel=1e-6)}}
+    assert scoring.errors["distance"]["test"] == pytest.approx(expected, rel=0.25)
+    assert scoring.errors["distance"].keys() == scoring.replicas.keys() == {"valid", "test"}
+    with open_workspace(tmp_path / "w") as store:
+        replicas = store.load_array(scoring.replicas["test"])
+        (recorded,) = store.entries(entry.run_key.challenge)
+    assert recorded.scoring.replicas == scoring.replicas
+    assert replicas.std(ddof=1) == pytest.approx(scoring.errors["distance"]["test"])
+    # Nothing that is shown leads to them.
+    assert scoring.replicas["test"].digest not in json.dumps(entry.to_dict())
+
+
+def test_equal_submissions_have_equal_replicas_and_no_replicas_are_made_if_none_are_wanted(
+    kit: Path, tmp_path: Path
+) -> None:
+    first = _score(kit, tmp_path)
+    (again,) = hepchallenge.rescore(kit, workspace=tmp_path / "w").submissions
+    assert again.scoring.replicas == first.scoring.replicas
+    (kit / "challenge.toml").write_text("[board]\nreplicas = 0\n")
+    (none,) = hepchallenge.rescore(kit, workspace=tmp_path / "w").submissions
+    assert (none.scoring.errors, none.scoring.replicas) == ({}, {})
+    assert none.scoring.scores == first.scoring.scores
 
 
 def test_gates_must_be_passed_by_every_training(tmp_path: Path) -> None:
