@@ -16,6 +16,7 @@ same jets. Needs the extras `toptag` and `torch`.
 from __future__ import annotations
 
 import argparse
+import importlib
 import multiprocessing
 import random
 import sys
@@ -49,10 +50,8 @@ def train_and_apply(kit: Path, folder: Path, n_train: int, threads: int, file: P
     else:
         torch.manual_seed(0)
         torch.set_num_threads(threads)
-    from classifier import Classifier
-
     X, y = read_part(folder, "train")
-    tagger, start = Classifier(), time.perf_counter()
+    tagger, start = importlib.import_module("classifier").Classifier(), time.perf_counter()
     tagger.fit(X[:n_train], y[:n_train])
     fitted = time.perf_counter()
     parts = [X[X.validation], read_part(folder, "test")[0]]

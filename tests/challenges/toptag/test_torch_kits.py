@@ -236,6 +236,20 @@ def test_pairs_have_the_mass_of_two_constituents(monkeypatch: pytest.MonkeyPatch
     )
 
 
+def test_the_frame_of_a_jet_turns_and_mirrors_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    kit = imported(monkeypatch, "particle_flow_network")
+    rng = np.random.default_rng(5)
+    pt, (x, y) = rng.uniform(5, 50, 30), rng.normal(0, [[0.03], [0.15]], (2, 30))
+    jets = []
+    for angle in (0.0, 0.4, 2.0, 3.5):
+        eta, phi = x * np.cos(angle) - y * np.sin(angle), x * np.sin(angle) + y * np.cos(angle)
+        jets += [momenta(pt, eta, phi + 1), momenta(pt, -eta, phi)]
+    places = np.array(kit.straighten(kit.constituents(Jets.of(jets), 30)))
+    assert places == pytest.approx(np.broadcast_to(places[:, :1], places.shape), abs=1e-4)
+    across, along = places[:, 0].std(axis=1)
+    assert along > 2 * across
+
+
 def test_an_image_holds_the_pt_of_a_jet_and_does_not_turn_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
     kit = imported(monkeypatch, "jet_image_cnn")
     rng = np.random.default_rng(5)
