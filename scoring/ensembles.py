@@ -210,7 +210,8 @@ def select(
                 break
             picks.append(chosen)
             ensemble.take(chosen)
-        heard(len(picks), best if lower else -best)
+        else:
+            heard(len(picks), best if lower else -best)
         return tuple(picks)
 
     singles = [score(member) for member in members]
