@@ -339,7 +339,8 @@ def make_board(
     chosen
         By team, the digests of the submissions that it chose last; for `entry = "chosen"`.
     replicas
-        Bootstrap replicas of the official metric of an entry on a part.
+        Bootstrap replicas of the official metric of an entry on a part, None where there are none. With them
+        rows have intervals of ranks, probabilities to hold, and ties; not where the Ladder hides the scores.
     now
         The time to compare with the reveal, aware; by default this moment.
 
@@ -376,6 +377,10 @@ def make_board(
     rows = ruled(part=by, laddered=laddered)
     if by == "private" and public_part == "public":
         rows = _moved(rows, ruled(part="public", laddered=rules.ladder), rules)
+    if replicas is not None and not laddered:
+        from hepchallenge.board.uncertainty import with_uncertainties
+
+        rows = with_uncertainties(rows, replicas, by, first[0].lower_is_better, rules.confidence)
     # On a challenge without parts, the organiser's view of the test set is everything as well.
     visible = ALL_PARTS if part == "private" else _SHOWN[by]
     notes = []

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Sequence
-from typing import Literal, cast
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Literal, cast
 
 from hepchallenge.board import Board, make_board, metric_infos, to_terminal
 from hepchallenge.contract import load_challenge
+from hepchallenge.exceptions import StoreError
 from hepchallenge.records import BoardEntry
-from hepchallenge.store import open_workspace
+from hepchallenge.store import Store, open_workspace
 
-__all__ = ["load_board", "show_board"]
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["kept_replicas", "load_board", "show_board"]
 
 
 def load_board(
@@ -26,15 +31,33 @@ def load_board(
     with open_workspace(workspace, must_exist=True) as store:
         if entries is None:
             entries = store.entries(loaded.name, data_digest=data_digest)
-    return make_board(
-        entries,
-        challenge=loaded.name,
-        title=loaded.title,
-        metrics=metric_infos(loaded.problem.score_types),
-        official_metric=loaded.official_metric,
-        references=loaded.config.references,
-        part=cast(Literal["public", "private", "cv"] | None, part),
-    )
+        return make_board(
+            entries,
+            challenge=loaded.name,
+            title=loaded.title,
+            metrics=metric_infos(loaded.problem.score_types),
+            official_metric=loaded.official_metric,
+            references=loaded.config.references,
+            part=cast(Literal["public", "private", "cv"] | None, part),
+            replicas=kept_replicas(store),
+        )
+
+
+def kept_replicas(store: Store) -> Callable[[BoardEntry, str], np.ndarray | None]:
+    """Return what finds the bootstrap replicas of the official metric of an entry on a part.
+
+    What was never made, is lost or damaged is None: a board is shown without it.
+    """
+
+    def find(entry: BoardEntry, part: str) -> np.ndarray | None:
+        stored = entry.scoring.replicas.get(part)
+        if stored is None:
+            return None
+        with contextlib.suppress(StoreError):
+            return store.load_array(stored)
+        return None
+
+    return find
 
 
 def show_board(board: Board) -> None:
