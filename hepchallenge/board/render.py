@@ -55,32 +55,85 @@ def _has_several_folds(row: RankedRow) -> bool:
 
 
 _UNCERTAINTIES = ("over folds", "over trainings", "test sample")
+_ORDER = ("ranks", "stays ahead", "tie")
 
 
 def _uncertainties(board: Board) -> list[list[str]]:
-    """Return a line per submission, metric and part with its uncertainties, kept apart.
+    """Return a line per submission, metric and part but that which ranks, with uncertainties kept apart.
 
-    Empty unless some submission was trained several times or some metric tells the error of the test sample:
-    otherwise the spread over folds, which stands beside the scores, is all there is.
+    Empty unless some submission was trained several times or errors of the test sample are known: otherwise
+    the spread over folds, which stands beside the scores, is all there is.
     """
-    scorings = [row.entry.scoring for row in board.ranked]
-    if not any(scoring.training_spread or scoring.errors for scoring in scorings):
+    if not _has_uncertainties(board):
         return []
-    columns = [(metric, part) for metric, part in board.columns() if part in PARTS]
+    ranking = (board.metric, board.part)
+    columns = [
+        (metric, part) for metric, part in board.columns() if part in PARTS and (metric, part) != ranking
+    ]
     lines = []
     for row in board.ranked:
-        scoring = row.entry.scoring
-        folds = scoring.spread if _has_several_folds(row) else {}
         for metric, part in columns:
-            kinds = (folds, scoring.training_spread, scoring.errors)
-            found = [kind.get(metric, {}).get(part) for kind in kinds]
-            if any(value is not None for value in found):
-                # One digit more than the score: an error is of interest when it is small.
-                precision = board.metric_info(metric).precision + 1
-                values = [_number(value, precision) for value in found]
-                score = _number(scoring.scores.get(metric, {}).get(part), precision)
-                lines.append([str(row.rank), _name(row), clean(metric), _part(part), score, *values])
+            found = _kept_apart(board, row, metric, part)
+            if any(found[1:]):
+                lines.append([str(row.rank), _name(row), clean(metric), _part(part), *found])
     return lines
+
+
+def _has_uncertainties(board: Board) -> bool:
+    scorings = [row.entry.scoring for row in board.ranked]
+    return any(scoring.training_spread or scoring.errors for scoring in scorings)
+
+
+def _kept_apart(board: Board, row: RankedRow, metric: str, part: str) -> list[str]:
+    """Return the score and its three uncertainties, empty where they are not known."""
+    scoring = row.entry.scoring
+    folds = scoring.spread if _has_several_folds(row) else {}
+    kinds = (scoring.scores, folds, scoring.training_spread, scoring.errors)
+    # One digit more than the score: an error is of interest when it is small.
+    precision = board.metric_info(metric).precision + 1
+    return [_number(kind.get(metric, {}).get(part), precision) for kind in kinds]
+
+
+def _order(row: RankedRow) -> list[str]:
+    """Return what the sample says of the rank, the order and ties."""
+    ranks = tie = ahead = ""
+    if row.rank_interval is not None:
+        first, last = row.rank_interval
+        ranks = str(first) if first == last else f"{first}-{last}"
+    if row.holds is not None:
+        percent = 100 * row.holds
+        ahead = "> 99 %" if percent > 99 else "< 1 %" if percent < 1 else f"{percent:.0f} %"
+    if row.tie is not None:
+        tie = chr(ord("a") + row.tie - 1) if row.tie <= 26 else str(row.tie)
+    return [ranks, ahead, tie]
+
+
+def _said_of_order(board: Board) -> tuple[list[str], list[list[str]]]:
+    """Return heads and a line per ranked row: the score that ranks, its uncertainties, and its order.
+
+    Columns that are empty in all rows are left out; there is no line if all of them are.
+    """
+    if not _has_uncertainties(board) or board.part not in PARTS:
+        return [], []
+    heads = ["#", "submission", "score", *_UNCERTAINTIES, *_ORDER]
+    lines = [
+        [str(row.rank), _name(row), *_kept_apart(board, row, board.metric, board.part), *_order(row)]
+        for row in board.ranked
+    ]
+    kept = [place for place in range(len(heads)) if place < 3 or any(line[place] for line in lines)]
+    if len(kept) == 3:
+        return [], []
+    return [heads[place] for place in kept], [[line[place] for place in kept] for line in lines]
+
+
+def _explanation(board: Board) -> str:
+    """Return what the columns of the order mean, if there are any."""
+    if not any(row.rank_interval is not None for row in board.ranked):
+        return ""
+    return (
+        f"ranks: what the sample allows, {100 * board.rules.confidence:g} % for all rows at once; "
+        "stays ahead: of the next row, on another sample; rows of one letter are tied"
+    )
 
 
 def _name(row: RankedRow) -> str:
@@ -135,12 +188,15 @@ def to_terminal(board: Board, console: Console) -> None:
         needed = Measurement.get(console, console.options.update(width=10_000), whole).maximum
         for table in [whole] if needed <= console.width else [_rank_table(board), _score_table(board)]:
             console.print(table)
-    if lines := _uncertainties(board):
-        heads = ["#", "submission", "metric", "part"]
-        table = _table(board, "Uncertainties, kept apart", heads, ["score", *_UNCERTAINTIES])
+    heads, lines = _said_of_order(board)
+    if lines:
+        title = f"Uncertainties of {clean(board.metric)} on {_part(board.part)}, kept apart"
+        table = _table(board, title, heads[:2], heads[2:])
         for line in lines:
             _add(table, line)
         console.print(table)
+        if explanation := _explanation(board):
+            console.print(Text(explanation))
     if board.unranked:
         console.print(_unranked_table(board))
     # Only the score that ranks: a terminal is narrow.
@@ -324,8 +380,15 @@ def to_markdown(board: Board) -> str:
             for row in board.ranked
         ]
         lines += [*_markdown_table(heads, rows), ""]
+    heads, said = _said_of_order(board)
+    if said:
+        title = markdown_cell(f"Uncertainties of {clean(board.metric)} on {_part(board.part)}")
+        lines += [f"## {title}" + (f" — {_TOY}" if board.is_toy else ""), ""]
+        lines += [*_markdown_table(heads, [[markdown_cell(cell) for cell in line] for line in said]), ""]
+        if explanation := _explanation(board):
+            lines += [f"{explanation}.", ""]
     if found := _uncertainties(board):
-        lines += ["## Uncertainties, kept apart" + (f" — {_TOY}" if board.is_toy else ""), ""]
+        lines += ["## Uncertainties of all other scores" + (f" — {_TOY}" if board.is_toy else ""), ""]
         heads = ["#", "submission", "metric", "part", "score", *_UNCERTAINTIES]
         lines += [*_markdown_table(heads, [[markdown_cell(cell) for cell in line] for line in found]), ""]
     if board.unranked:
@@ -370,6 +433,7 @@ def to_csv(board: Board) -> str:
             "parameters",
             *("data", "data_digest", "challenge_version", "scorer_version", "versions"),
             *("isolation", "accounting", "seed", "quick"),
+            *("rank_first", "rank_last", "holds", "tie"),
         ]
     )
     for row in board.rows:
@@ -413,6 +477,9 @@ def to_csv(board: Board) -> str:
                 *map(csv_cell, record),
                 entry.run_key.seed,
                 entry.run_key.quick,
+                *(("", "") if row.rank_interval is None else row.rank_interval),
+                exact(row.holds),
+                "" if row.tie is None else row.tie,
             ]
         )
     return stream.getvalue()
@@ -462,6 +529,9 @@ def to_json(board: Board) -> str:
         submissions.append(
             {
                 "rank": row.rank,
+                "rank_interval": None if row.rank_interval is None else list(row.rank_interval),
+                "holds": row.holds,
+                "tie": row.tie,
                 **_harmless(item, frozenset()),
                 **{key: clean(item[key], 200) for key in ("name", "team", "title")},
                 "gates": _harmless(item["gates"], hidden),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
 import json
 import math
@@ -10,11 +11,21 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from board_entries import METRICS, TOY, board, entry, parts
 from rich.console import Console
 
-from hepchallenge.board import EXPORTERS, Board, export, to_csv, to_json, to_markdown, to_terminal
+from hepchallenge.board import (
+    EXPORTERS,
+    Board,
+    export,
+    make_board,
+    to_csv,
+    to_json,
+    to_markdown,
+    to_terminal,
+)
 from hepchallenge.contract import Reference
 from hepchallenge.exceptions import StoreError, UnknownName
 from hepchallenge.records import Verdict
@@ -123,6 +134,46 @@ def test_three_uncertainties_stand_side_by_side(render: Any) -> None:
     assert "over trainings" not in render(board(entry("x", 0.9, spread={"auc": {"test": 0.01234}})))
 
 
+def _with_replicas() -> Board:
+    """Return a board of which the first two rows are tied."""
+    entries = [entry(name, score, errors={"auc": {"test": 0.1}}) for name, score in NAMED.items()]
+    noise = np.random.default_rng(0).normal(size=(3, 400))
+    replicas = dict(zip(NAMED, noise * [[0.1], [0.1], [0.001]], strict=True))
+    return make_board(
+        entries,
+        challenge="small",
+        metrics=METRICS,
+        official_metric="auc",
+        replicas=lambda one, _: replicas[one.submission.name],
+    )
+
+
+NAMED = {"first": 0.9, "second": 0.85, "third": 0.1}
+
+
+@pytest.mark.parametrize("render", [terminal, to_markdown], ids=["terminal", "md"])
+def test_ranks_stand_with_what_the_sample_says_of_them(render: Any) -> None:
+    shown = html.unescape(render(_with_replicas()))
+    lines = shown[shown.index("Uncertainties of auc on test") :].splitlines()
+    cells = [re.sub(r"[\s|\\]+", " ", line).strip() for line in lines]
+    (first,), (second,), (third,) = ([c for c in cells if name in c] for name in NAMED)
+    assert re.fullmatch(r"1 first 0\.9000 0\.1000 1-2 6\d % a", first)
+    assert second == "2 second 0.8500 0.1000 1-2 > 99 % a"
+    assert third == "3 third 0.1000 0.1000 3"
+    assert "95 % for all rows at once" in shown
+
+
+def test_programs_get_intervals_of_ranks_as_numbers() -> None:
+    one, _, three = rows_of(_with_replicas())
+    assert (one["rank_first"], one["rank_last"], one["tie"]) == ("1", "2", "1")
+    assert 0.6 < float(one["holds"]) < 0.7
+    assert (three["rank_first"], three["rank_last"], three["holds"], three["tie"]) == ("3", "3", "", "")
+    first, _, third = json.loads(to_json(_with_replicas()))["submissions"]
+    assert (first["rank_interval"], first["tie"]) == ([1, 2], 1)
+    assert first["holds"] == float(one["holds"])
+    assert (third["rank_interval"], third["holds"], third["tie"]) == ([3, 3], None, None)
+
+
 def test_trainings_of_one_fold_have_no_spread_over_folds() -> None:
     one = entry("x", 0.5, spread={"auc": {"test": 0.0}}, folds=3, trainings=3)
     assert "±" not in to_markdown(board(one))
@@ -226,7 +277,8 @@ def test_the_json_export_has_the_objects_of_score_json_plus_a_rank() -> None:
         "published": [],
         "notes": [],
     }
-    assert document["submissions"] == [{"rank": 1, **json.loads(json.dumps(one.to_dict()))}]
+    unsaid = {"rank": 1, "rank_interval": None, "holds": None, "tie": None}
+    assert document["submissions"] == [{**unsaid, **json.loads(json.dumps(one.to_dict()))}]
 
 
 def test_numbers_that_json_lacks_are_null() -> None:
