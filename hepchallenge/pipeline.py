@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import importlib.metadata
 import os
 import platform
@@ -32,12 +31,12 @@ from hepchallenge.records import (
     fold_and_training,
     job_number,
 )
-from hepchallenge.text import clean, safe_text
+from hepchallenge.text import safe_text
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from hepchallenge.contract import Challenge, ChallengeFolder
+    from hepchallenge.contract import BoardRules, Challenge, ChallengeFolder
     from hepchallenge.run.jobs import EventJob, FoldJob
     from hepchallenge.run.runner import Runner
     from hepchallenge.scorer.scorer import JobScores, Scorer
@@ -160,11 +159,13 @@ class _StoredPredictions(Mapping[str, "np.ndarray"]):
 class _Work:
     """One submission on its way through."""
 
+    id: int
+    """Of the submission in the store."""
     record: Submission
     taken: TakenIn | None
-    refusal: str = ""
+    refusal: str
+    received_at: str
     run: Run | None = None
-    received_at: str = ""
     outcomes: dict[int, FoldOutcome] = field(default_factory=dict)
     arrays: dict[int, Mapping[str, np.ndarray]] = field(default_factory=dict)
     fold_scores: dict[int, JobScores] = field(default_factory=dict)
@@ -213,35 +214,27 @@ def _sources(folder: ChallengeFolder, submissions: Sequence[str | os.PathLike[st
     return kits
 
 
-def _take_in_all(challenge: Challenge, sources: Sequence[Path], store: Store) -> list[_Work]:
-    """Copy submissions in; what is refused keeps its name and the reason."""
-    from hepchallenge.stage.submission import submission_name, take_in
+def _receive_all(
+    challenge: Challenge, sources: Sequence[Path], store: Store, rules: BoardRules, heard: Progress
+) -> tuple[list[_Work], list[str]]:
+    """Take submissions in and record their receipt; return those to run, and names of those over quota."""
+    from hepchallenge.reception import admissions, take_in_all
 
-    workflow = challenge.problem.workflow
-    elements = [str(name) for name in getattr(workflow, "element_names", ())]
-    takes_predictions = challenge.config.prediction_file is not None
-    works: list[_Work] = []
-    for source in sources:
-        try:
-            taken = take_in(source, store.workspace / "submissions", elements, takes_predictions)
-            works.append(_Work(taken.record, taken))
-        except InvalidSubmission as error:
-            try:
-                name = submission_name(source)
-            except InvalidSubmission:
-                # Refused for its name: the others are scored nevertheless, and this one has to be called
-                # something.
-                name = clean(source.name, 100) or "(no name)"
-            digest = hashlib.sha256(f"refused\0{name}\0{error}".encode()).hexdigest()
-            record = Submission(name=name, digest=digest, kind="code")
-            works.append(_Work(record, None, refusal=safe_text(str(error))))
-    names = [work.record.name for work in works]
-    for name in names:
-        if names.count(name) > 1:
-            raise UsageError(
-                f"two submissions are called {name!r}; rename a folder, since the name identifies it"
-            )
-    return works
+    works = []
+    for arrival in take_in_all(challenge, sources, store):
+        number = store.add_submission(challenge.name, arrival.record)
+        # As it was received first, and with the team that the organiser knows.
+        record, received_at = store.submission(number)
+        works.append(_Work(number, record, arrival.taken, arrival.refusal, received_at))
+    said = admissions(store, challenge.name, rules)
+    to_run, over_quota = [], []
+    for work in works:
+        if said[work.id].over_quota:
+            over_quota.append(work.record.name)
+            heard.say(f"{work.record.name}: not run: {said[work.id].refusal}")
+        else:
+            to_run.append(work)
+    return to_run, over_quota
 
 
 class _Judge:
@@ -629,6 +622,7 @@ def score(
     quick: bool = False,
     rerun: bool = False,
     data_label: str | None = None,
+    rules: BoardRules | None = None,
     progress: Progress | None = None,
 ) -> Document:
     """Run and score submissions to a challenge.
@@ -663,6 +657,8 @@ def score(
         Run again what is recorded already.
     data_label
         For RAMP kits whose data functions take it.
+    rules
+        Rules of the board instead of the challenge's own. What is over quota is received but not run.
     progress
         Hears how far things are.
 
@@ -687,6 +683,7 @@ def score(
         raise UsageError(f"jobs: expected a number from 1, found {jobs}")
     _check_gpus(gpus, limits or {})
     folder = find_challenge(challenge)
+    board_rules = folder.config.rules if rules is None else rules
     sources = _sources(folder, submissions)
     level = choose_isolation(isolation)
     accounting = choose_accounting()
@@ -739,7 +736,7 @@ def score(
         store = stack.enter_context(open_workspace(workspace))
         with ramp_test_mode(quick):
             loaded = load_challenge(folder.folder)
-        works = _take_in_all(loaded, sources, store)
+        works, over_quota = _receive_all(loaded, sources, store, board_rules, heard)
         path, info = data_for(loaded, data)
         staged = stage(
             loaded,
@@ -752,9 +749,7 @@ def score(
         )
         if staged.data.kind == "toy":
             heard.say(f"{loaded.name}: toy data (simulated); for real ones see: hepchallenge data --help")
-        scorer = new_scorer(
-            loaded, staged.truth, staged.data.digest, loaded.config.rules.replicas, store.save_array
-        )
+        scorer = new_scorer(loaded, staged.truth, staged.data.digest, board_rules.replicas, store.save_array)
         judge = _Judge(loaded, staged, store, runner, scorer, heard, times)
         _open_runs(judge, works, conditions, stack)
         judge.judge(works)
@@ -764,6 +759,7 @@ def score(
         isolation=conditions.isolation,
         accounting=conditions.accounting,
         submissions=tuple(work.entry for work in works if work.entry is not None),
+        over_quota=tuple(over_quota),
     )
 
 
@@ -795,14 +791,12 @@ def _open_runs(
         stack.enter_context(store.lock(key, say_waiting))
     opened: dict[str, Run] = {}
     for work in works:
-        submission_id = store.add_submission(challenge.name, work.record)
-        work.received_at = store.submission(submission_id)[1]
         digest = work.record.digest
         # A copy of another submission under a second name shares its run.
         if digest not in opened:
             opened[digest] = store.open_run(
                 keys[digest],
-                submission_id,
+                work.id,
                 data,
                 conditions.isolation,
                 conditions.accounting,

@@ -411,6 +411,8 @@ class Document:
     isolation: str
     accounting: str
     submissions: tuple[BoardEntry, ...]
+    over_quota: tuple[str, ...] = ()
+    """Names of those that were received and not run, since their team had no submission left."""
 
     @property
     def exit_code(self) -> int:
@@ -418,7 +420,7 @@ class Document:
         verdicts = {entry.scoring.verdict for entry in self.submissions}
         if Verdict.INFRASTRUCTURE in verdicts:
             return 3
-        return 0 if verdicts <= {Verdict.SCORED} else 1
+        return 0 if verdicts <= {Verdict.SCORED} and not self.over_quota else 1
 
     def to_dict(self) -> dict[str, Any]:
         """Return the document that `--json` prints."""

@@ -163,5 +163,6 @@ def answered(entry: BoardEntry, metric: str, part: str, value: float | None) -> 
         training_spread=without(scoring.training_spread),
         errors=without(scoring.errors),
         fold_scores=tuple(map(without, scoring.fold_scores)),
+        replicas={key: stored for key, stored in scoring.replicas.items() if key not in hidden},
     )
     return replace(entry, scoring=told)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal, cast
 
 from hepchallenge.board import Board, make_board, metric_infos, to_terminal
-from hepchallenge.contract import load_challenge
+from hepchallenge.contract import BoardRules, load_challenge
 from hepchallenge.exceptions import StoreError
 from hepchallenge.records import BoardEntry
 from hepchallenge.store import Store, open_workspace
@@ -25,8 +25,12 @@ def load_board(
     part: str | None = None,
     data_digest: str | None = None,
     entries: Sequence[BoardEntry] | None = None,
+    rules: BoardRules | None = None,
 ) -> Board:
-    """Return the board of a challenge, by default on the data that were scored last; or that of `entries`."""
+    """Return the board of a challenge, by default on the data that were scored last; or that of `entries`.
+
+    `rules` take the place of the challenge's own.
+    """
     loaded = load_challenge(challenge)
     with open_workspace(workspace, must_exist=True) as store:
         if entries is None:
@@ -39,6 +43,8 @@ def load_board(
             official_metric=loaded.official_metric,
             references=loaded.config.references,
             part=cast(Literal["public", "private", "cv"] | None, part),
+            rules=loaded.config.rules if rules is None else rules,
+            chosen=store.choices(loaded.name),
             replicas=kept_replicas(store),
         )
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
-__all__ = ["workspace_option"]
+__all__ = ["rules_option", "workspace_option"]
 
 workspace_option = click.option(
     "--workspace",
@@ -12,4 +14,11 @@ workspace_option = click.option(
     envvar="HEPCHALLENGE_WORKSPACE",
     metavar="DIR",
     help="Where everything is recorded; default: hepchallenge-workspace.",
+)
+
+rules_option = click.option(
+    "--rules",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Rules of the board instead of the challenge's: a TOML file with [board] and [[phase]].",
 )

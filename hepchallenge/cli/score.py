@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
+from pathlib import Path
 
 import click
 
-from hepchallenge.cli.options import workspace_option
+from hepchallenge.cli.options import rules_option, workspace_option
 from hepchallenge.records import parse_bytes
 
 __all__ = ["command"]
@@ -82,6 +83,7 @@ def _size(ctx: click.Context, param: click.Parameter, value: str | None) -> int 
 @click.option("--quick", is_flag=True, help="First fold only, with RAMP_TEST_MODE=1: a quick look.")
 @click.option("--rerun", is_flag=True, help="Run again what is recorded already.")
 @click.option("--data-label", metavar="NAME", help="For RAMP kits with several data sets.")
+@rules_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout and nothing else.")
 def command(
     challenge: str,
@@ -105,6 +107,7 @@ def command(
     quick: bool,
     rerun: bool,
     data_label: str | None,
+    rules: Path | None,
     as_json: bool,
 ) -> int:
     """Run submissions to CHALLENGE apart from the labels, score them, print the leaderboard.
@@ -116,10 +119,15 @@ def command(
     Limits that are not given are the challenge's own (`hepchallenge info CHALLENGE`). Where a challenge has
     events, the limits of predict are for each event.
 
+    The receipt of every submission is recorded; those over a quota of their team are not run.
+
     Exit code: 0 all scored, 1 some submission was not, 2 wrong usage, 3 the infrastructure failed.
     """
     from hepchallenge.cli.progress import ShownProgress
+    from hepchallenge.contract import read_rules
     from hepchallenge.pipeline import score
+
+    board_rules = None if rules is None else read_rules(rules)
 
     limits = {
         "fit_wall": fit_wall,
@@ -148,12 +156,13 @@ def command(
             quick=quick,
             rerun=rerun,
             data_label=data_label,
+            rules=board_rules,
             progress=progress,
         )
     if as_json:
         click.echo(json.dumps(document.to_dict(), allow_nan=False))
-    else:
+    elif document.submissions:
         from hepchallenge.cli.leaderboard import load_board, show_board
 
-        show_board(load_board(challenge, workspace, data_digest=document.data.digest))
+        show_board(load_board(challenge, workspace, data_digest=document.data.digest, rules=board_rules))
     return document.exit_code

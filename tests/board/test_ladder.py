@@ -17,7 +17,7 @@ from hepchallenge.board import to_csv, to_json, to_markdown
 from hepchallenge.board.ladder import error_of_difference, fixed_ladder, free_ladder
 from hepchallenge.contract import BoardRules
 from hepchallenge.exceptions import UsageError
-from hepchallenge.records import BoardEntry
+from hepchallenge.records import BoardEntry, StoredArray
 
 FREE = BoardRules(entry="best", ladder=True)
 FIXED = BoardRules(entry="best", ladder=True, ladder_step=0.05)
@@ -171,6 +171,9 @@ def team(rules: BoardRules, part: Any = None, **more: Any) -> Any:
         )
         for number, (name, value) in enumerate([("a", 0.51871), ("b", 0.53871), ("c", 0.69871)])
     ]
+    stored = {"public": StoredArray(digest="0", path="0.npy", shape=(2,), dtype="float64")}
+    entries = [replace(one, scoring=replace(one.scoring, replicas=stored)) for one in entries]
+    more.setdefault("replicas", lambda asked, part: np.array([0.1, 0.2]))
     return board(*entries, rules=rules, part=part, **more)
 
 
@@ -181,6 +184,7 @@ def test_a_laddered_board_shows_what_the_ladder_answered_and_nothing_else_of_the
     for text in (to_csv(shown), to_json(shown), to_markdown(shown)):
         assert "871" not in text.replace(shown.data.digest, "")
         assert "12345" not in text
+    assert not any(row.rank_interval or row.holds or row.entry.scoring.replicas for row in shown.rows)
     document = json.loads(to_json(shown))
     first = next(item for item in document["submissions"] if item["name"] == "c")
     assert first["scores"] == {"auc": {"public": 0.7, "valid": 0.7}, "nll": {"valid": 1.7}}
