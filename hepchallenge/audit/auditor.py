@@ -141,7 +141,7 @@ class _Asked:
 def _say_folds(asked: _Asked, what: str) -> Answer:
     folds = asked.folds
     validated = np.unique(np.concatenate([valid for _, valid in folds])).size
-    return fine(f"{len(folds)} folds, no {what} on both sides; {validated} {what}s validated")
+    return fine(f"folds: {len(folds)}, no {what} on both sides; {validated} {what}s validated")
 
 
 def _say_parts(asked: _Asked, what: str) -> Answer:
@@ -182,6 +182,9 @@ def _row_checks(challenge: Challenge, data: Data, asked: _Asked, prepared: Path)
         yield "leak hit order", lambda: grouping.check_hit_order(samples[-1].hit_groups or train.hit_groups)
     if test is not None and test.label is not None and challenge.problem.get_test_ids is not None:
         yield "leak ids", lambda: order.check_ids(_known(asked.ids), _label(test))
+    for sample in labelled:
+        if (index := sample.index) is not None:
+            yield f"leak index {sample.name}", partial(order.check_ids, index, _label(sample), "index")
     tables = [sample for sample in samples if sample.features is not None]
     if tables:
         yield (
@@ -365,7 +368,7 @@ def _event_copies(sample: EventSample, column: str, withheld: Iterable[str]) -> 
     answers = {}
     for number in sample.looked_at:
         size = len(sample.y[number])
-        inputs, truth = hit_columns(sample.X[number], size), hit_columns(sample.y[number], size)
+        inputs, truth = hit_columns(sample.X[number], size), hit_columns(sample.y[number], size, "the truth")
         shown = {_bare(name) for name in inputs}
         # What both have, such as the hit's id, joins them; it is no secret unless it is withheld.
         hidden = {

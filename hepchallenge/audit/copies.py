@@ -42,8 +42,10 @@ def fingerprints(columns: Sequence[Floats]) -> Prints:
     prints = np.zeros(len(columns[0]), dtype=np.uint64)
     with np.errstate(over="ignore", invalid="ignore"):
         for values in columns:
+            # By way of float32, so that a copy that went through it cannot lie on another side of a rounding.
+            narrow = np.asarray(values).astype(np.float32).astype(np.float64)
+            coarse = _coarse(narrow, bits)
             # One pattern for all NaN, then the mixing of splitmix64.
-            coarse = _coarse(np.asarray(values, dtype=np.float64), bits)
             word = np.where(np.isnan(coarse), np.float64(-1.7e308), coarse).view(np.uint64)
             prints = (prints ^ word) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(0x7F4A7C15)
             prints ^= prints >> np.uint64(29)

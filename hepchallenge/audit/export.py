@@ -24,16 +24,19 @@ __all__ = ["check_columns", "check_host", "check_scores", "exported_files", "hos
 Files = Mapping[str, bytes]
 
 _NUMBER = re.compile(rb"(?<![\w.])-?\d+\.\d{4,}(?:[eE][+-]?\d+)?(?![\w.])")
-_SURE_DIGITS = 6
+_UNLIKELY = 0.01
 _SHORT = 4
 _TRACE = "Traceback (most recent call last)"
 _ORDINARY = frozenset({"root", "user", "test", "home", "data", "localhost", "local"})
 
 
 def exported_files(board: Board) -> dict[str, bytes]:
-    """Return what `hepchallenge board --export` writes for a board, all formats, by name of the file."""
+    """Return what `hepchallenge board --export` writes for a board, tables and site, by name of the file."""
+    from hepchallenge.board.site import export_site
+
     with tempfile.TemporaryDirectory(prefix="hepchallenge-audit-") as folder:
         export(board, Path(folder), EXPORTERS)
+        export_site([board], Path(folder))
         written = sorted(path for path in Path(folder).rglob("*") if path.is_file())
         return {path.relative_to(folder).as_posix(): path.read_bytes() for path in written}
 
@@ -65,6 +68,12 @@ def _significant(text: str) -> int:
     return len(text.lower().partition("e")[0].lstrip("-").replace(".", "").lstrip("0"))
 
 
+def _decimals(text: str) -> int:
+    """Return to how many decimals a number is written; fewer if it has a power of ten."""
+    digits, _, power = text.lower().partition("e")
+    return len(digits.partition(".")[2]) - int(power or 0)
+
+
 class _Rounded:
     """Tells whether a number, as it is written, is one of many values rounded."""
 
@@ -72,42 +81,52 @@ class _Rounded:
         self._values = sorted(set(values))
 
     def holds(self, text: str) -> bool:
-        digits = text.lower().partition("e")
-        decimals = len(digits[0].partition(".")[2]) - int(digits[2] or 0)
         number = float(text)
-        half = 0.5 * 10.0**-decimals
-        margin = half * (1 + 1e-9) + 4e-16 * abs(number)
+        margin = 0.5 * 10.0 ** -_decimals(text) * (1 + 1e-9) + 4e-16 * abs(number)
         place = bisect_left(self._values, number - margin)
         return place < len(self._values) and self._values[place] <= number + margin
+
+    def coincidences(self, texts: Sequence[str], decimals: int) -> float:
+        """Return how many numbers of so many decimals would equal a value if they fell by chance."""
+        low, high = self._values[0], self._values[-1]
+        spread = max(high - low, 0.1 * max(abs(low), abs(high)))
+        inside = sum(1 for text in texts if low - spread <= float(text) <= high + spread)
+        return inside * len(self._values) * 10.0**-decimals / spread
 
 
 def check_scores(files: Files, public: Iterable[float], secret: Sequence[float]) -> Answer:
     """Look for scores of hidden parts among the numbers of an export.
 
     Every number with at least four decimals that is a hidden score, rounded to as many, and no public one.
-    With six significant digits or more it is no coincidence.
+    It is a failure if chance would hardly make it so, and a warning if it may be a coincidence.
     """
-    # Short ones, such as 0.5, are found everywhere.
-    telling = [value for value in secret if _significant(repr(value)) >= _SHORT and value]
     if not secret:
         return fine("nothing is hidden: there is no private score")
+    # Short ones, such as 0.5, are found everywhere.
+    telling = [value for value in secret if value and _significant(repr(value)) >= _SHORT]
+    where = f"{len(telling)} hidden numbers in {len(files)} files"
+    if not telling:
+        return fine(f"none of {where}")
     hidden, known = _Rounded(telling), _Rounded(public)
-    sure: dict[str, str] = {}
-    perhaps: dict[str, str] = {}
-    for name, content in files.items():
-        for match in set(_NUMBER.findall(content)):
-            text = match.decode()
-            digits = _significant(text)
-            if digits >= _SHORT and hidden.holds(text) and not known.holds(text):
-                (sure if digits >= _SURE_DIGITS else perhaps)[text] = name
-    where = f"{len(telling)} hidden scores in {len(files)} files"
+    written = {
+        text: name
+        for name, content in files.items()
+        for text in (match.decode() for match in set(_NUMBER.findall(content)))
+        if _significant(text) >= _SHORT
+    }
+    found = [text for text in written if hidden.holds(text) and not known.holds(text)]
+    sure = [
+        text
+        for text in found
+        if hidden.coincidences([t for t in written if _decimals(t) >= _decimals(text)], _decimals(text))
+        < _UNLIKELY
+    ]
     if sure:
-        text, name = next(iter(sure.items()))
-        fact = f"{len(sure)} of {where}, such as {text} in {name}"
+        fact = f"{len(sure)} of {where}, such as {sure[0]} in {written[sure[0]]}"
         return Status.FAIL, fact, "do not publish this export; report it"
-    if perhaps:
-        text, name = next(iter(perhaps.items()))
-        fact = f"{len(perhaps)} numbers of few digits equal hidden scores, such as {text} in {name}"
+    if found:
+        example = f"such as {found[0]} in {written[found[0]]}"
+        fact = f"{len(found)} numbers equal hidden scores as far as they are written, {example}"
         return Status.WARN, fact, "see whether it is a coincidence"
     return fine(f"none of {where}")
 

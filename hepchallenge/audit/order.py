@@ -68,40 +68,47 @@ def check_row_order(label: Label, worst: Status = Status.FAIL) -> Answer:
     )
 
 
-def check_ids(ids: NDArray[Any], label: Label) -> Answer:
-    """Look whether the label follows from the ids: their size, remainders, gaps, or their order."""
+def check_ids(ids: NDArray[Any], label: Label, what: str = "id") -> Answer:
+    """Look whether the label follows from ids: their size, remainders, gaps, or their order.
+
+    Parameters
+    ----------
+    ids : array of whole numbers, shape (n,)
+        One a row; different ones if they are ids.
+    what : str
+        What they are called: `id`, or `index` for that of a DataFrame, which may repeat.
+    """
     ids = np.asarray(ids).astype(np.int64)
     values, counts = np.unique(ids, return_counts=True)
-    if len(values) < len(ids):
-        fact = f"id {values[counts > 1][0]} is there {counts.max()} times" if (counts > 1).any() else ""
+    if what == "id" and len(values) < len(ids):
+        fact = f"id {values[counts > 1][0]} is there {counts[counts > 1][0]} times"
         return Status.FAIL, fact, "give every row an id of its own"
     if len(ids) < _FEWEST or not label.varies:
-        return fine(f"{len(ids)} ids, too few rows or labels to say")
+        return fine(f"{len(ids)} rows, or their labels, are too few to say")
     size = label.told_by(ranks(ids))
-    found = [(size._replace(what=f"the id tells the label (2 AUC - 1 or correlation {size.effect:.3f})"), 1)]
+    found = [
+        (size._replace(what=f"the {what} tells the label (2 AUC - 1 or correlation {size.effect:.3f})"), 1)
+    ]
     for modulus in _MODULI:
         if modulus * 5 <= len(ids):
             one = association(ids % modulus, label.codes)
-            what = f"the id modulo {modulus} tells the label (Cramer's V {one.effect:.3f})"
-            found.append((one._replace(what=what), len(_MODULI)))
-    order = np.argsort(ids)
-    gaps = np.diff(ids[order])
-    if gaps.min() < gaps.max():
-        for side, rows in (("before", order[1:]), ("after", order[:-1])):
-            one = max(
-                rank_effect(ranks(gaps), label.codes[rows] == code) for code in range(len(label.classes))
-            )
-            what = f"the gap {side} an id tells the label (2 AUC - 1 = {one.effect:.3f})"
-            found.append((one._replace(what=what), 2 * len(label.classes)))
+            words = f"the {what} modulo {modulus} tells the label (Cramer's V {one.effect:.3f})"
+            found.append((one._replace(what=words), len(_MODULI)))
+    order = np.argsort(ids, kind="stable")
+    gaps = ranks(np.diff(ids[order]))
+    for side, rows in (("before", order[1:]), ("after", order[:-1])):
+        for code in range(len(label.classes)):
+            one = rank_effect(gaps, label.codes[rows] == code)
+            words = f"the gap {side} an {what} tells the label (2 AUC - 1 = {one.effect:.3f})"
+            found.append((one._replace(what=words), 2 * len(label.classes)))
     lags = min(100, len(ids) // 10)
-    looks = lags * len(label.classes)
     found += [
-        (one._replace(what=f"in the order of the ids, {one.what}"), looks)
+        (one._replace(what=f"in the order of the {what}, {one.what}"), lags * len(label.classes))
         for one in _neighbours(label, order, lags)
     ]
     status, worst = _strongest(found, Status.FAIL)
     if status is Status.OK:
         return fine(
-            f"{len(ids)} different ids; their size, remainders, gaps and order say nothing of the label"
+            f"{len(ids)} rows; size, remainders, gaps and order of the {what} say nothing of the label"
         )
-    return status, worst.what, "draw new ids by chance where the data are prepared"
+    return status, worst.what, f"draw a new {what} by chance where the data are prepared"

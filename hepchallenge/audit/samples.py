@@ -77,6 +77,16 @@ class RowSample:
         return label_of(next(iter(self.label_columns.values())))
 
     @cached_property
+    def index(self) -> NDArray[np.int64] | None:
+        """The index of a DataFrame, which submissions see, if it is more than the row numbers."""
+        if not hasattr(self.X, "iloc"):
+            return None
+        values = np.asarray(self.X.index)
+        if values.dtype.kind not in "iu" or np.array_equal(values, np.arange(len(values))):
+            return None
+        return values.astype(np.int64)
+
+    @cached_property
     def withheld(self) -> frozenset[str]:
         """Names that may never be among test features, without case."""
         return frozenset(name.strip().casefold() for name in self.challenge.config.withheld)

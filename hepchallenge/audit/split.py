@@ -67,7 +67,7 @@ def check_fold_balance(folds: Folds, label: Label) -> Answer:
             f"shares of the classes differ between training and validation: {worst.what}",
             mend,
         )
-    return fine(f"{len(folds)} folds, classes in like shares (Cramer's V {worst.effect:.3f} at most)")
+    return fine(f"folds: {len(folds)}, classes in like shares (Cramer's V {worst.effect:.3f} at most)")
 
 
 def check_fold_groups(folds: Folds, groups: Mapping[str, NDArray[np.float64]], strict: bool) -> Answer:

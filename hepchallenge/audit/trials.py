@@ -237,8 +237,11 @@ def _fields(item: Any) -> dict[str, Any]:
     return {"": item}
 
 
-def hit_columns(item: Any, n_rows: int) -> dict[str, NDArray[np.float64] | Array]:
-    """Return the columns of an event's inputs or truth that have one value a hit, of their own type."""
+def hit_columns(item: Any, n_rows: int, whole: str = "value") -> dict[str, NDArray[np.float64] | Array]:
+    """Return the columns of an event's inputs or truth that have one value a hit, of their own type.
+
+    What is a plain array is called `whole`.
+    """
     found: dict[str, Any] = {}
     for field, value in _fields(item).items():
         if count_rows(value) != n_rows:
@@ -247,7 +250,7 @@ def hit_columns(item: Any, n_rows: int) -> dict[str, NDArray[np.float64] | Array
         if hasattr(value, "columns"):
             found |= {f"{prefix}{name}": value[name].to_numpy() for name in value.columns}
         elif isinstance(value, np.ndarray) and value.ndim == 1 and not value.dtype.names:
-            found[field or "value"] = value
+            found[field or whole] = value
         else:
             found |= {f"{prefix}{name}": column for name, column in columns_of(value)[0].items()}
     return found
@@ -297,7 +300,8 @@ class EventTrial:
     def column(self) -> str:
         """Name of the column of the truth that scores best as a prediction."""
         best: tuple[float, str] | None = None
-        metric = next((m for m in self.metrics if self.depends(m)), self.metrics[0])
+        # Whoever looks at the time may look at nothing else.
+        metric = min(self.metrics, key=lambda one: bool(one.needs_seconds))
         for name in hit_columns(self._truths[0], self._sizes[0]):
             with contextlib.suppress(Exception):
                 value = self.value(metric, self._labels(name))
@@ -389,12 +393,9 @@ class EventTrial:
         return _refused_by(lambda: self._scorer.score_fold(None, arrays, seconds), door)
 
     def depends(self, metric: Any) -> bool:
-        """Whether the metric gives an event another number for another prediction."""
+        """Whether the metric looks at predictions, and not at the time alone."""
         if not metric.needs_seconds:
             return True
-        truth, size = self._truths[0], self._sizes[0]
-        values = set()
-        for column in [*hit_columns(truth, size).values(), np.zeros(size, dtype=np.int64)]:
-            with contextlib.suppress(Exception):
-                values.add(float(metric.score_event(truth, column)))
+        good = self.good[0]
+        values = {self.value(metric, tried) for tried in (good, self.random(good), *self.constants.values())}
         return len(values) > 1
