@@ -1,0 +1,270 @@
+"""`hepchallenge receive` and `choose`: who sent what when, and what stands for a team."""
+
+from __future__ import annotations
+
+import zipfile
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from small_kit import GOOD, write_kit, write_submission
+
+from hepchallenge import pipeline
+from hepchallenge.cli import choose as choose_command
+from hepchallenge.cli import receive as receive_command
+from hepchallenge.contract import BoardRules, Phase
+from hepchallenge.exceptions import HepChallengeError, UnknownName, UsageError
+from hepchallenge.reception import choose, receive
+from hepchallenge.records import Verdict
+from hepchallenge.store import Store
+
+MORNING = datetime(2026, 5, 4, 9, tzinfo=UTC)
+CHOSEN = BoardRules(entry="chosen", reveal=MORNING + timedelta(days=1))
+
+
+@pytest.fixture
+def kit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for name in ("HEPCHALLENGE_WORKSPACE", "HEPCHALLENGE_DATABASE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HEPCHALLENGE_WORKSPACE", str(tmp_path / "workspace"))
+    return write_kit(tmp_path / "small")
+
+
+def mine(folder: Path, number: int = 0, team: str = "") -> Path:
+    """Write a submission that differs from others by its number."""
+    written = write_submission(folder, f"{GOOD}\n# {number}\n")
+    if team:
+        (written / "submission.toml").write_text(f'team = "{team}"\n')
+    return written
+
+
+def run(command: Any, *words: object) -> Result:
+    return CliRunner().invoke(command.command, [str(word) for word in words], standalone_mode=False)
+
+
+def test_the_first_receipt_counts_and_the_same_code_scores_later(kit: Path) -> None:
+    source = mine(kit / "late_at_night")
+    (first,) = receive(kit, [source], at=MORNING, team="us")
+    assert first.is_new
+    assert first.received.state == "waiting"
+    with zipfile.ZipFile("late_at_night.zip", "w") as archive:
+        archive.write(source / "classifier.py", "late_at_night/classifier.py")
+    (again,) = receive(kit, ["late_at_night.zip"])
+    assert not again.is_new
+    assert again.received == first.received
+    document = pipeline.score(kit, [source], isolation="none")
+    (entry,) = document.submissions
+    assert entry.received_at == MORNING.isoformat(timespec="microseconds")
+    assert entry.submission.team == "us"
+    with Store("workspace") as store:
+        assert [one.submission.team for one in store.entries("small")] == ["us"]
+        assert store.received("small")[0].state == "own"
+
+
+def test_the_organisers_word_on_a_team_beats_the_submissions_own(kit: Path) -> None:
+    source = mine(kit / "one", team="the winners")
+    assert receive(kit, [source])[0].received.submission.team == "the winners"
+    (told,) = receive(kit, [source], team="us")
+    assert (told.received.submission.team, told.received.assigned) == ("us", True)
+    assert receive(kit, [source])[0].received.submission.team == "us"
+
+
+def test_what_one_team_sent_is_not_given_to_another_unless_it_is_a_correction(kit: Path) -> None:
+    source, other = mine(kit / "one"), mine(kit / "two", 2)
+    receive(kit, [source], team="us")
+    with pytest.raises(
+        UsageError, match=r"one: these files were received under this name from team us at .*--re"
+    ):
+        receive(kit, [other, source], team="them")
+    with Store("workspace") as store:
+        assert [one.submission.name for one in store.received("small")] == ["one"]
+    receive(kit, [source], team="US")
+    (told,) = receive(kit, [source], team="them", reassign=True)
+    assert told.received.submission.team == "them"
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"at": datetime(2026, 1, 1)}, "has no offset"),
+        ({"at": datetime.now(UTC) + timedelta(days=1)}, "has not come yet"),
+        ({"team": "\u200b"}, "no character that can be seen"),
+        ({"reassign": True}, "--reassign needs --team"),
+    ],
+)
+def test_what_cannot_be_meant_is_wrong_usage(kit: Path, more: dict[str, Any], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        receive(kit, [mine(kit / "one")], **more)
+    assert not Path("workspace").exists()
+
+
+def test_what_is_refused_is_received_and_counts_when_it_is_scored(kit: Path) -> None:
+    (kit / "empty").mkdir()
+    (told,) = receive(kit, [kit / "empty"], team="us", at=MORNING)
+    assert told.refusal == "the folder holds no file"
+    (entry,) = pipeline.score(kit, [kit / "empty"], isolation="none").submissions
+    assert entry.scoring.verdict is Verdict.INVALID_SUBMISSION
+    assert entry.received_at.startswith("2026-05-04T09:00")
+
+
+def test_what_is_over_quota_is_told_and_received_and_not_run(
+    kit: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rules = BoardRules(phases=(Phase(name="day", interval=timedelta(minutes=10)),))
+    folders = [mine(kit / name, number) for number, name in enumerate(("a", "b", "c"))]
+    for folder, minutes in zip(folders, (0, 5, 10), strict=True):
+        receive(kit, [folder], team="us", at=MORNING + timedelta(minutes=minutes), rules=rules)
+    said: list[str] = []
+
+    class Heard(pipeline.Silent):
+        def say(self, text: str) -> None:
+            said.append(text)
+
+    document = pipeline.score(kit, folders, isolation="none", rules=rules, progress=Heard())
+    assert [entry.submission.name for entry in document.submissions] == ["a", "c"]
+    assert document.over_quota == ("b",)
+    assert document.exit_code == 1
+    assert "over_quota" not in document.to_dict()
+    (line,) = [line for line in said if "not run" in line]
+    assert line.startswith(
+        "b: not run: over quota in phase 'day': at least 10 min between two of a team; the next"
+    )
+    with Store("workspace") as store:
+        assert {one.submission.name: one.state for one in store.received("small")} == {
+            "a": "own",
+            "b": "waiting",
+            "c": "own",
+        }
+    assert pipeline.score(kit, folders[1:2], isolation="none").exit_code == 0
+
+
+def test_a_line_is_printed_for_each_with_nothing_hostile_in_it(kit: Path) -> None:
+    (kit / "challenge.toml").write_text(
+        '[[phase]]\nname = "day"\nstart = 2026-05-04T00:00:00Z\nend = 2026-05-05T00:00:00Z\nsubmissions = 1\n'
+    )
+    words = [
+        mine(kit / "one\u202e"),
+        mine(kit / "two", 2),
+        "--team",
+        "u\u001b[31ms",
+        "--at",
+        "2026-05-04T11:00:00+02:00",
+    ]
+    result = run(receive_command, kit, *words)
+    first, second = result.output.splitlines()
+    assert first.startswith("one\ufffd (")
+    assert first.endswith("): received 2026-05-04 09:00:00 UTC, team u\ufffd[31ms")
+    assert second.endswith("over quota in phase 'day': at most 1 of a team; no more in this phase")
+    assert result.return_value == 1
+    assert run(receive_command, kit, kit / "one\u202e").return_value == 0
+
+
+@pytest.mark.parametrize("moment", ["yesterday", "2026-05-04", "2026-05-04T10:00:00"])
+def test_a_time_without_offset_is_wrong_usage(kit: Path, moment: str) -> None:
+    result = run(receive_command, kit, mine(kit / "one"), "--at", moment)
+    assert "with offset" in str(result.exception)
+
+
+# Choices
+
+
+@pytest.fixture
+def received(kit: Path) -> Path:
+    """Two teams with submissions; both called one of theirs `same`."""
+    for team, folder in (("us", kit / "ours"), ("them", kit / "theirs")):
+        for number, name in enumerate(("same", f"{team}2", f"{team}3")):
+            receive(kit, [mine(folder / name, number + 10 * len(team))], team=team, at=MORNING)
+    return kit
+
+
+def digest(name: str, team: str) -> str:
+    with Store("workspace") as store:
+        return next(
+            one.submission.digest
+            for one in store.received("small")
+            if (one.submission.name, one.submission.team) == (name, team)
+        )
+
+
+def test_the_last_choice_of_a_team_counts(received: Path) -> None:
+    now = MORNING + timedelta(hours=1)
+    assert choose(received, ["us2", "us3"], rules=CHOSEN, now=now).team == "us"
+    choice = choose(received, ["us3"], team=" US", rules=CHOSEN, now=now)
+    assert [one.name for one in choice.submissions] == ["us3"]
+    with Store("workspace") as store:
+        assert store.choices("small") == {"us": (digest("us3", "us"),)}
+
+
+def test_a_submission_is_named_by_digest_or_folder_too(received: Path) -> None:
+    now = MORNING + timedelta(hours=1)
+    wanted = digest("same", "us")
+    for words in ([wanted], [wanted[:8]], [wanted, wanted[:8]], [str(received / "ours" / "us2"), wanted]):
+        choice = choose(received, words, rules=CHOSEN, now=now)
+        assert wanted in {one.digest for one in choice.submissions}
+    assert choose(received, ["same"], team="us", rules=CHOSEN, now=now).submissions[0].digest == wanted
+
+
+@pytest.mark.parametrize(
+    ("words", "more", "message"),
+    [
+        (["same"], {}, r"same could be any of \w{8} of team us, \w{8} of team them: give the digest"),
+        (["us2", "them2"], {}, "submissions of several teams: them, us"),
+        (["us2"], {"team": "them"}, "submissions of team us, not of them"),
+        (["us2", "us3", "same"], {"team": "us"}, "a team may choose 2, found 3"),
+        (["us2"], {"now": MORNING + timedelta(days=1)}, "was revealed at .*: nothing can be chosen"),
+        (["us2"], {"rules": BoardRules(entry="best")}, 'does not rank by choice but entry = "best"'),
+        (
+            ["us2"],
+            {
+                "rules": BoardRules(
+                    entry="chosen", phases=(Phase(name="later", start=MORNING + timedelta(hours=1)),)
+                )
+            },
+            "us2: early: received before the start of phase 'later'",
+        ),
+    ],
+)
+def test_a_choice_that_cannot_stand_is_refused(
+    received: Path, words: list[str], more: dict[str, Any], message: str
+) -> None:
+    arguments = {"rules": CHOSEN, "now": MORNING, **more}
+    with pytest.raises(UsageError, match=message):
+        choose(received, words, **arguments)
+    with Store("workspace") as store:
+        assert store.choices("small") == {}
+
+
+def test_an_unknown_submission_offers_the_nearest(received: Path) -> None:
+    with pytest.raises(UnknownName, match="us2"):
+        choose(received, ["uss2"], rules=CHOSEN, now=MORNING)
+
+
+def test_choosing_by_the_command_reaches_the_board(received: Path) -> None:
+    Path("rules.toml").write_text('[board]\nentry = "chosen"\nmost_chosen = 1\n')
+    folders = [received / "ours" / name for name in ("same", "us2", "us3")]
+    pipeline.score(received, folders, isolation="none")
+    result = run(choose_command, received, "us3", "--rules", "rules.toml")
+    assert result.output == f"team us chose us3 ({digest('us3', 'us')[:8]})\n"
+    from hepchallenge.cli import board
+
+    shown = run(board, received, "--rules", "rules.toml", "--export", "out", "--format", "csv")
+    assert shown.exception is None
+    lines = Path("out", "small-test.csv").read_text().splitlines()
+    assert [line.split(",")[:3] for line in lines[1:]] == [
+        ["1", "us3", "us"],
+        ["", "same", "us"],
+        ["", "us2", "us"],
+    ]
+    assert "the team did not choose it" in lines[2]
+
+
+def test_rules_that_are_not_understood_are_an_error_of_the_command(received: Path) -> None:
+    Path("rules.toml").write_text("[bord]\n")
+    for command, words in ((receive_command, [received / "ours" / "us2"]), (choose_command, ["us2"])):
+        result = run(command, received, *words, "--rules", "rules.toml")
+        assert isinstance(result.exception, HepChallengeError)
+        assert "did you mean board" in str(result.exception)
