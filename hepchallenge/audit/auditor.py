@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from hepchallenge.audit import copies, export, features, grouping, kits, order, split
 from hepchallenge.audit.metrics import METRIC_CHECKS, Trial
 from hepchallenge.audit.samples import EventSample, RowSample
-from hepchallenge.audit.table import Label, Table, count_rows, some_rows, take
+from hepchallenge.audit.table import Label, Table, columns_of, count_rows, some_rows, take
 from hepchallenge.audit.trials import EventTrial, RowTrial, hit_columns, is_clustering
 from hepchallenge.board import Board
 from hepchallenge.board.ranking import ALL_PARTS
@@ -276,10 +276,11 @@ def _groups(train: RowSample) -> dict[str, NDArray[np.float64]]:
     """Return the groups of all training rows that some column names."""
     if is_clustering(train.challenge):
         return {"the event": np.asarray(train.y)[:, 0].astype(np.float64)}
-    table = train.features
-    if table is None or len(train.rows) < len(train):
-        return {}
-    return split.group_columns(table)
+    found = split.group_columns(_known(train.features))
+    if found and len(train.rows) < len(train):
+        # Folds are about all rows, of which the table may hold some; only DataFrames have such names.
+        found = columns_of(train.X[list(found)])[0]
+    return found
 
 
 def _exchange(test: RowSample, parts: NDArray[np.str_]) -> Answer:

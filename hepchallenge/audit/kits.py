@@ -24,7 +24,7 @@ def score_thrice(
     data_label: str | None = None,
     progress: Progress | None = None,
 ) -> list[BoardEntry]:
-    """Score a kit with the seeds 0, 0 and 1, each time in a workspace of its own.
+    """Score a kit with the seeds 0, 0 and 1, each time in a workspace of its own; no further if it fails.
 
     Raises
     ------
@@ -46,6 +46,9 @@ def score_thrice(
         if not document.submissions:
             raise UsageError(f"{kit.name} was not scored")
         entries.append(document.submissions[0])
+        if entries[-1].scoring.verdict is not Verdict.SCORED:
+            # It would not be scored with another seed either, and if so, the organiser has to mend it first.
+            break
     return entries
 
 
@@ -64,14 +67,10 @@ def _different(first: BoardEntry, second: BoardEntry) -> list[tuple[int, int, st
 
 def check_repeated(entries: Sequence[BoardEntry]) -> Answer:
     """Compare the predictions of the first two entries, made with equal seeds, bit by bit."""
+    if failed := _first_failed(entries):
+        return failed
     first, second = entries[:2]
     name = first.submission.name
-    for entry in (first, second):
-        if entry.scoring.verdict is not Verdict.SCORED:
-            fact = (
-                f"{name} ends with {entry.scoring.verdict.value}: {entry.scoring.message.splitlines()[-1:]}"
-            )
-            return Status.FAIL, fact, "mend the starting kit: participants begin with it"
     if different := _different(first, second):
         fold, _, part = different[0]
         fact = (
@@ -84,10 +83,18 @@ def check_repeated(entries: Sequence[BoardEntry]) -> Answer:
 
 def check_seeds(entries: Sequence[BoardEntry]) -> Answer:
     """Tell whether another seed changes the predictions; both are fine."""
+    if failed := _first_failed(entries):
+        return failed
     first, third = entries[0], entries[2]
-    if third.scoring.verdict is not Verdict.SCORED:
-        fact = f"{third.submission.name} ends with {third.scoring.verdict.value} for another seed"
-        return Status.FAIL, fact, "mend the starting kit"
     different = _different(first, third)
     depends = f"changes {len(different)} of {len(_digests(first))} arrays" if different else "changes nothing"
     return fine(f"{first.submission.name}: another seed {depends}")
+
+
+def _first_failed(entries: Sequence[BoardEntry]) -> Answer | None:
+    for entry in entries:
+        if entry.scoring.verdict is not Verdict.SCORED:
+            reason = (entry.scoring.message.strip().splitlines() or ["no reason given"])[-1]
+            fact = f"{entry.submission.name} ends with {entry.scoring.verdict.value}: {reason}"
+            return Status.FAIL, fact, "mend the starting kit: participants begin with it"
+    return None
