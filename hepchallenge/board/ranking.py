@@ -389,6 +389,10 @@ def make_board(
             "These rows were scored by different versions of the challenge or the scorer; "
             f"make them comparable with: hepchallenge rescore {challenge}"
         )
+    if aside := sum(row.gives_way for row in rows):
+        notes.append(
+            f"{aside} more are not ranked, since another one stands for their team (entry = {rules.entry!r})"
+        )
     return Board(
         challenge=challenge,
         title=title,

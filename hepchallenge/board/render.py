@@ -169,7 +169,8 @@ def _heading(board: Board) -> str:
 def _caption(board: Board) -> str:
     direction = "lowest" if board.metric_info(board.metric).lower_is_better else "highest"
     data = f"{board.data.kind} data {_short(board.data.digest)}"
-    return f"Ranked by {clean(board.metric)} on {_part(board.part)}, {direction} first; {data}"
+    ladder = ", as the Ladder answered" if board.laddered else ""
+    return f"Ranked by {clean(board.metric)} on {_part(board.part)}, {direction} first{ladder}; {data}"
 
 
 def to_terminal(board: Board, console: Console) -> None:
@@ -197,7 +198,7 @@ def to_terminal(board: Board, console: Console) -> None:
         console.print(table)
         if explanation := _explanation(board):
             console.print(Text(explanation))
-    if board.unranked:
+    if board.apart:
         console.print(_unranked_table(board))
     # Only the score that ranks: a terminal is narrow.
     heads, lines = _references(board, [board.metric])
@@ -226,16 +227,28 @@ def _references(board: Board, metrics: list[str]) -> tuple[list[str], list[list[
     return heads, lines
 
 
-def _parameter_head(board: Board) -> list[str]:
-    """Return the head of the column of trained parameters, if some row tells theirs."""
-    told = any(row.entry.submission.parameters is not None for row in board.ranked)
-    return ["parameters"] if told else []
+def _more_heads(board: Board) -> list[str]:
+    """Return the heads of columns that only some boards have."""
+    rules, rows = board.rules, board.ranked
+    there = {
+        "parameters": any(row.entry.submission.parameters is not None for row in rows),
+        "moved": any(row.moved is not None for row in rows),
+        "entries": bool(rules.phases) or rules.entry != "all",
+        "phase": len(rules.phases) > 1,
+    }
+    return [head for head, is_there in there.items() if is_there]
 
 
-def _parameters(row: RankedRow, head: list[str]) -> list[str]:
-    """Return the one cell of that column, if there is the column."""
+def _more(row: RankedRow, heads: list[str]) -> list[str]:
+    """Return the cells of these columns."""
     count = row.entry.submission.parameters
-    return ["" if count is None else str(count) for _ in head]
+    cells = {
+        "parameters": "" if count is None else str(count),
+        "moved": "" if row.moved is None else f"{row.moved:+d}" if row.moved else "0",
+        "entries": str(row.entries),
+        "phase": clean(row.phase),
+    }
+    return [cells[head] for head in heads]
 
 
 def _table(board: Board, title: str, left: Iterable[str], right: Iterable[str], last: str = "") -> Table:
@@ -280,17 +293,17 @@ def _whole_table(board: Board) -> Table:
     columns = board.columns()
     parts = [part for part in board.parts if any(part == other for _, other in columns)]
     metrics = [metric.name for metric in board.metrics if any(metric.name == name for name, _ in columns)]
-    parameters = _parameter_head(board)
+    more = _more_heads(board)
     table = _table(
         board,
         "Ranked",
         ["#", "submission", "team", "metric"],
-        [*map(_part, parts), *parameters, *_USAGE],
+        [*map(_part, parts), *more, *_USAGE],
         "digest",
     )
     for row in board.ranked:
         before = [str(row.rank), _name(row), clean(row.entry.submission.team)]
-        after = [*_parameters(row, parameters), *_usage(row)]
+        after = [*_more(row, more), *_usage(row)]
         for metric in metrics:
             scores = [_mean_and_spread(board, row, metric, part) for part in parts]
             if metric == metrics[0]:
@@ -304,11 +317,11 @@ def _whole_table(board: Board) -> Table:
 def _rank_table(board: Board) -> Table:
     """Return the ranks, the score that ranks and what the runs used."""
     score = f"{clean(board.metric)} {_part(board.part)}"
-    parameters = _parameter_head(board)
-    table = _table(board, "Ranked", ["#", "submission"], [score, *parameters, *_USAGE], "digest")
+    more = _more_heads(board)
+    table = _table(board, "Ranked", ["#", "submission"], [score, *more, *_USAGE], "digest")
     for row in board.ranked:
         value = _mean_and_spread(board, row, board.metric, board.part)
-        _add(table, [str(row.rank), _name(row), value, *_parameters(row, parameters), *_usage(row)])
+        _add(table, [str(row.rank), _name(row), value, *_more(row, more), *_usage(row)])
     return table
 
 
@@ -329,7 +342,7 @@ def _score_table(board: Board) -> Table:
 
 def _unranked_table(board: Board) -> Table:
     table = _table(board, "Without a rank", ["submission", "team", "verdict", "message"], [], "digest")
-    for row in board.unranked:
+    for row in board.apart:
         submission = row.entry.submission
         _add(
             table,
@@ -357,11 +370,11 @@ def to_markdown(board: Board) -> str:
     lines += [line for note in board.notes for line in (f"*{markdown_cell(note)}*", "")]
     columns = board.columns()
     if board.ranked:
-        parameters = _parameter_head(board)
+        more = _more_heads(board)
         heads = [
             *("#", "submission", "team"),
             *(markdown_cell(f"{clean(metric)} {_part(part)}") for metric, part in columns),
-            *parameters,
+            *more,
             *("wall", "CPU", "memory", "digest", "data"),
         ]
         rows = [
@@ -370,7 +383,7 @@ def to_markdown(board: Board) -> str:
                 markdown_cell(_name(row)),
                 markdown_cell(clean(row.entry.submission.team)),
                 *(_mean_and_spread(board, row, metric, part) for metric, part in columns),
-                *_parameters(row, parameters),
+                *_more(row, more),
                 _seconds(row.entry.wall_seconds),
                 _seconds(row.entry.cpu_seconds),
                 _memory(row.entry.peak_memory_bytes),
@@ -391,7 +404,7 @@ def to_markdown(board: Board) -> str:
         lines += ["## Uncertainties of all other scores" + (f" — {_TOY}" if board.is_toy else ""), ""]
         heads = ["#", "submission", "metric", "part", "score", *_UNCERTAINTIES]
         lines += [*_markdown_table(heads, [[markdown_cell(cell) for cell in line] for line in found]), ""]
-    if board.unranked:
+    if board.apart:
         lines += ["## Without a rank" + (f" — {_TOY}" if board.is_toy else ""), ""]
         rows = [
             [
@@ -401,7 +414,7 @@ def to_markdown(board: Board) -> str:
                 markdown_cell(safe_message(row.reason)),
                 markdown_cell(_short(row.entry.submission.digest)),
             ]
-            for row in board.unranked
+            for row in board.apart
         ]
         lines += [*_markdown_table(["submission", "team", "verdict", "message", "digest"], rows), ""]
     if board.references:
@@ -433,7 +446,7 @@ def to_csv(board: Board) -> str:
             "parameters",
             *("data", "data_digest", "challenge_version", "scorer_version", "versions"),
             *("isolation", "accounting", "seed", "quick"),
-            *("rank_first", "rank_last", "holds", "tie"),
+            *("rank_first", "rank_last", "holds", "tie", "phase", "late", "entries", "moved", "gives_way"),
         ]
     )
     for row in board.rows:
@@ -480,6 +493,11 @@ def to_csv(board: Board) -> str:
                 *(("", "") if row.rank_interval is None else row.rank_interval),
                 exact(row.holds),
                 "" if row.tie is None else row.tie,
+                csv_cell(clean(row.phase)),
+                row.late,
+                row.entries,
+                "" if row.moved is None else row.moved,
+                row.gives_way,
             ]
         )
     return stream.getvalue()
@@ -532,6 +550,12 @@ def to_json(board: Board) -> str:
                 "rank_interval": None if row.rank_interval is None else list(row.rank_interval),
                 "holds": row.holds,
                 "tie": row.tie,
+                "phase": clean(row.phase),
+                "late": row.late,
+                "entries": row.entries,
+                "moved": row.moved,
+                "gives_way": row.gives_way,
+                "reason": safe_message(row.reason),
                 **_harmless(item, frozenset()),
                 **{key: clean(item[key], 200) for key in ("name", "team", "title")},
                 "gates": _harmless(item["gates"], hidden),
@@ -547,6 +571,8 @@ def to_json(board: Board) -> str:
         "metric": clean(board.metric),
         "lower_is_better": board.metric_info(board.metric).lower_is_better,
         "part": board.part,
+        "ladder": board.laddered,
+        "revealed": board.revealed,
         "notes": list(board.notes),
         "published": [
             {

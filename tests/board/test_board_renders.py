@@ -274,11 +274,14 @@ def test_the_json_export_has_the_objects_of_score_json_plus_a_rank() -> None:
         "metric": "auc",
         "lower_is_better": False,
         "part": "test",
+        "ladder": False,
+        "revealed": False,
         "published": [],
         "notes": [],
     }
-    unsaid = {"rank": 1, "rank_interval": None, "holds": None, "tie": None}
-    assert document["submissions"] == [{**unsaid, **json.loads(json.dumps(one.to_dict()))}]
+    unsaid = {"rank": 1, "rank_interval": None, "holds": None, "tie": None, "moved": None}
+    ruled = {"phase": "", "late": False, "entries": 1, "gives_way": False, "reason": ""}
+    assert document["submissions"] == [{**unsaid, **ruled, **json.loads(json.dumps(one.to_dict()))}]
 
 
 def test_numbers_that_json_lacks_are_null() -> None:
