@@ -18,7 +18,7 @@ from hepchallenge.board.ladder import (
     fixed_ladder,
     free_ladder,
 )
-from hepchallenge.contract.rules import BoardRules, Phase
+from hepchallenge.contract.rules import BoardRules, Phase, duration
 from hepchallenge.records import BoardEntry, Submission, Verdict
 from hepchallenge.text import without_unseen
 
@@ -113,7 +113,7 @@ class _Used:
         if phase.per_day is not None and self.days[moment.date()] >= phase.per_day:
             broken = f"at most {phase.per_day} of a team on one day (UTC)"
         elif phase.interval is not None and self._is_close(moment, phase.interval):
-            broken = f"at least {_duration(phase.interval)} between two of a team"
+            broken = f"at least {duration(phase.interval)} between two of a team"
         else:
             return ""
         following = self._next(phase, moment)
@@ -132,14 +132,6 @@ class _Used:
         while phase.per_day is not None and self.days[following.date()] >= phase.per_day:
             following = datetime.combine(following.date() + timedelta(days=1), datetime.min.time(), UTC)
         return following
-
-
-def _duration(span: timedelta) -> str:
-    seconds = span.total_seconds()
-    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds % size == 0:
-            return f"{seconds / size:g} {unit}"
-    return f"{seconds:g} s"
 
 
 def _outside(moment: datetime, phases: Sequence[Phase]) -> Admission:

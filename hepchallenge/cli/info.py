@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from hepchallenge.contract import Challenge
+    from hepchallenge.contract import BoardRules, Challenge
 
 
 def _grid(*headings: str) -> Table:
@@ -64,6 +65,45 @@ def _limits(challenge: Challenge) -> Table:
     if limits.gpu_memory_bytes is not None:
         table.add_row("GPU memory", _size(limits.gpu_memory_bytes))
     return table
+
+
+_STANDS = {
+    "best": "its best by the public board",
+    "last": "its last",
+    "chosen": "the best of up to {most} that it chose",
+    "all": "all",
+}
+
+
+def _rules(rules: BoardRules) -> Table:
+    from rich.markup import escape
+
+    from hepchallenge.contract.rules import duration
+
+    table = _grid()
+    table.add_row("ranked of a team", _STANDS[rules.entry].format(most=rules.most_chosen))
+    if rules.ladder:
+        step = "parameter-free" if rules.ladder_step is None else f"with step {rules.ladder_step:g}"
+        table.add_row("public board", f"the Ladder, {step}")
+    if rules.reveal is not None:
+        table.add_row("private part", f"revealed {_moment(rules.reveal)}")
+    for phase in rules.phases:
+        span = [
+            *([f"from {_moment(phase.start)}"] if phase.start else []),
+            *([f"until {_moment(phase.end)}"] if phase.end else []),
+        ]
+        quotas = [
+            *([f"{phase.submissions} of a team"] if phase.submissions else []),
+            *([f"{phase.per_day} a day (UTC)"] if phase.per_day else []),
+            *([f"{duration(phase.interval)} between two"] if phase.interval else []),
+        ]
+        words = ", ".join(filter(None, (" ".join(span), *quotas)))
+        table.add_row(escape(f"phase {phase.name}"), words or "no limits")
+    return table
+
+
+def _moment(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _sources(challenge: Challenge) -> str:
@@ -126,7 +166,7 @@ def command(challenge: str) -> None:
     from rich.markup import escape
     from rich.text import Text
 
-    from hepchallenge.contract import load_challenge
+    from hepchallenge.contract import BoardRules, load_challenge
 
     loaded = load_challenge(challenge)
     config = loaded.config
@@ -140,6 +180,8 @@ def command(challenge: str) -> None:
         sections.append(("Licence and citation", "\n".join(filter(None, (config.licence, config.citation)))))
     sections.append(("Data used without --data", _data_line(loaded)))
     sections.append(("Limits of one fold", _limits(loaded)))
+    if config.rules != BoardRules():
+        sections.append(("Rules of the board", _rules(config.rules)))
     if loaded.kits:
         sections.append(("Starting kits", kits))
     if config.prediction_file:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
+from pathlib import Path
 
 import click
 
-from hepchallenge.cli.options import workspace_option
+from hepchallenge.cli.options import rules_option, workspace_option
 
 __all__ = ["command"]
 
@@ -28,6 +29,7 @@ __all__ = ["command"]
     type=click.Choice(["public", "private", "cv"]),
     help="Tell changes of the board that ranks by this part; default: public, without a test set cv.",
 )
+@rules_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout and nothing else.")
 def command(
     challenge: str,
@@ -36,6 +38,7 @@ def command(
     data_label: str | None,
     corrected_labels: bool,
     part: str | None,
+    rules: Path | None,
     as_json: bool,
 ) -> int:
     """Score the stored predictions of CHALLENGE again, without running any submission.
@@ -44,7 +47,10 @@ def command(
     score or verdict is another now is told at the end, or with --json under the key `changes`.
     """
     from hepchallenge.cli.progress import ShownProgress
+    from hepchallenge.contract import read_rules
     from hepchallenge.pipeline import rescore
+
+    board_rules = None if rules is None else read_rules(rules)
 
     # What a kit or a library prints while it is imported must not mix with the answer.
     with contextlib.redirect_stdout(sys.stderr), ShownProgress() as progress:
@@ -59,8 +65,8 @@ def command(
     from hepchallenge.board.changes import changes, changes_to_terminal
     from hepchallenge.cli.leaderboard import load_board, show_board
 
-    before = load_board(challenge, workspace, part, entries=document.before)
-    after = load_board(challenge, workspace, part, data_digest=document.data.digest)
+    before = load_board(challenge, workspace, part, entries=document.before, rules=board_rules)
+    after = load_board(challenge, workspace, part, data_digest=document.data.digest, rules=board_rules)
     found = changes(before, after)
     if as_json:
         answer = {**document.to_dict(), "changes": [change.to_dict() for change in found]}

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from hepchallenge.contract.reader import TableReader, read_document, show
 from hepchallenge.exceptions import UsageError
 
-__all__ = ["SCHEMA", "BoardRules", "Phase", "read_rules", "take_rules"]
+__all__ = ["SCHEMA", "BoardRules", "Phase", "duration", "read_rules", "take_rules"]
 
 SCHEMA = Path(__file__).parent / "schemas" / "board-rules.schema.json"
 """JSON schema of what `[board]` and `[[phase]]` may hold; date-times as strings."""
@@ -140,6 +140,15 @@ def _take_phase(reader: TableReader) -> Phase:
     if phase.start is not None and phase.end is not None and phase.end <= phase.start:
         raise reader.error("end", f"a moment after the start, {phase.start}", str(phase.end))
     return phase
+
+
+def duration(span: timedelta) -> str:
+    """Return a span of time in words, in the largest unit of which it is a multiple."""
+    seconds = span.total_seconds()
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds % size == 0:
+            return f"{seconds / size:g} {unit}"
+    return f"{seconds:g} s"
 
 
 def take_rules(reader: TableReader) -> BoardRules:

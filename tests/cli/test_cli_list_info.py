@@ -122,6 +122,34 @@ def test_info_shows_everything_that_a_participant_asks(kit: Path, tmp_path: Path
     assert not (tmp_path / "cache").exists()
 
 
+def test_info_tells_the_rules_of_the_board_if_there_are_any(kit: Path) -> None:
+    def said() -> list[str]:
+        result = CliRunner().invoke(info.command, [str(kit)], catch_exceptions=False)
+        return [" ".join(line.split()) for line in result.output.splitlines()]
+
+    assert "Rules of the board" not in said()
+    with (kit / "challenge.toml").open("a") as file:
+        file.write(
+            '[board]\nentry = "chosen"\nladder = true\nreveal = 2026-05-05T02:00:00+02:00\n'
+            '[[phase]]\nname = "[red]day"\nstart = 2026-05-04T07:00:00Z\nend = 2026-05-04T17:30:00Z\n'
+            "submissions = 20\nper_day = 10\ninterval = 600\n"
+        )
+    lines = said()
+    for expected in (
+        "Rules of the board",
+        "ranked of a team the best of up to 2 that it chose",
+        "public board the Ladder, parameter-free",
+        "private part revealed 2026-05-05 00:00 UTC",
+    ):
+        assert expected in lines
+    (phase,) = [at for at, line in enumerate(lines) if line.startswith("phase [red]day")]
+    # A narrow terminal folds the line.
+    words = (
+        "from 2026-05-04 07:00 UTC until 2026-05-04 17:30 UTC, 20 of a team, 10 a day (UTC), 10 min between"
+    )
+    assert " ".join(lines[phase : phase + 3]).startswith(f"phase [red]day {words}")
+
+
 def test_list_names_every_built_in_challenge_and_kit() -> None:
     result = CliRunner().invoke(list_module.command, catch_exceptions=False)
     assert result.exit_code == 0
