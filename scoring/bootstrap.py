@@ -31,6 +31,7 @@ from hepchallenge.scoring.roc import RocCurve
 
 __all__ = [
     "DEFAULT_REPLICAS",
+    "AucKernel",
     "Counts",
     "FewRowsKernel",
     "Kernel",
@@ -64,6 +65,7 @@ _BYTES_AT_ONCE = 1 << 18
 _BLOCK_BYTES = 1 << 25
 _WIDEST = 128
 _ROWS_AT_ONCE = 1024
+_CELL = 32
 
 
 def seed_of(*words: str) -> int:
@@ -264,7 +266,7 @@ class RocKernel(Kernel):
         that of weighted rows does not know its `n_background`, which is NaN.
     weight : array of float, shape (n_rows,), optional
         How much each row counts; rows count alike without.
-    nanoseconds : float, default 8
+    nanoseconds : float, default 16
         See `Kernel`.
     """
 
@@ -274,7 +276,7 @@ class RocKernel(Kernel):
         is_signal: ArrayLike,
         value: Callable[[RocCurve], float],
         weight: ArrayLike | None = None,
-        nanoseconds: float = 8.0,
+        nanoseconds: float = 16.0,
     ) -> None:
         scores, signal = np.asarray(score, dtype=np.float64), np.asarray(is_signal, dtype=np.bool_)
         order = np.argsort(scores)[::-1]
@@ -322,6 +324,82 @@ class RocKernel(Kernel):
             at_vertices = running if self._ends is None else running.take(self._ends)
             np.divide(at_vertices, running[-1], out=share[1:])
         return self._value(RocCurve(shares[0], shares[1], n_background))
+
+
+class AucKernel(Kernel):
+    """The area under the ROC curve of rows that count alike, several times faster than by `RocKernel`.
+
+    Parameters
+    ----------
+    score : array of float, shape (n_rows,)
+        Larger is more signal-like.
+    is_signal : array of bool, shape (n_rows,)
+
+    Notes
+    -----
+    The area is the share of pairs of signal and background in which signal has the larger score. Rows are cut
+    into cells of neighbouring scores. Pairs within cells are counted for all cells at once, in small whole
+    numbers; all other pairs are counted by cells. Where scores are equal, the area is the mean of that with
+    signal taken for larger and that with background taken for larger.
+    """
+
+    nanoseconds = 3.0
+
+    def __init__(self, score: ArrayLike, is_signal: ArrayLike) -> None:
+        scores, signal = np.asarray(score, dtype=np.float64), np.asarray(is_signal, dtype=np.bool_)
+        self._n_rows = len(scores)
+        self._orders = [self._cells(np.lexsort((~signal, -scores)), signal)]
+        if len(np.unique(scores)) < len(scores):
+            self._orders.append(self._cells(np.lexsort((signal, -scores)), signal))
+            self.nanoseconds = 6.0
+
+    @staticmethod
+    def _cells(order: NDArray[np.intp], signal: NDArray[np.bool_]) -> tuple[NDArray[Any], ...]:
+        """Return rows by place in their cell, and which of them are background and signal."""
+        n_cells = -(-len(order) // _CELL)
+        filled = np.zeros(n_cells * _CELL, dtype=np.intp)
+        filled[: len(order)] = order
+        flags = np.zeros((2, len(filled)), dtype=np.uint8)
+        flags[0, : len(order)], flags[1, : len(order)] = ~signal[order], signal[order]
+        rows = np.ascontiguousarray(filled.reshape(n_cells, _CELL).T)
+        background, chosen = flags.reshape(2, n_cells, _CELL).transpose(0, 2, 1)[..., np.newaxis]
+        return rows, background, chosen
+
+    def __call__(self, counts: CountArray) -> FloatArray:
+        """Return the values on replicas; NaN where signal or background is missing."""
+        if not self._n_rows:
+            return np.full(counts.shape[1], math.nan)
+        counts = np.ascontiguousarray(counts)
+        areas = [self._area(counts, *order) for order in self._orders]
+        return np.asarray(np.mean(areas, axis=0), dtype=np.float64)
+
+    @staticmethod
+    def _area(
+        counts: CountArray, rows: NDArray[np.intp], background: NDArray[Any], signal: NDArray[Any]
+    ) -> FloatArray:
+        shape = (rows.shape[1], counts.shape[1])
+        signal_sum, background_sum, pairs = (np.zeros(shape, dtype=np.uint16) for _ in range(3))
+        # So many cells at a time that they stay in the cache.
+        step = max(1, _BYTES_AT_ONCE // 4 // shape[1])
+        for begin in range(0, shape[0], step):
+            cells = slice(begin, begin + step)
+            # 32 rows count at most 160 times and make at most 6 400 pairs.
+            of_signal, of_background, of_pairs = signal_sum[cells], background_sum[cells], pairs[cells]
+            for place in range(_CELL):
+                some = counts.take(rows[place, cells], axis=0)
+                kept = (some * background[place, cells]).astype(np.uint16)
+                of_background += kept
+                kept *= of_signal
+                of_pairs += kept
+                of_signal += some * signal[place, cells]
+        up_to = np.cumsum(signal_sum, axis=0, dtype=np.float64)
+        totals = up_to[-1].copy(), background_sum.sum(axis=0, dtype=np.float64)
+        up_to -= signal_sum
+        up_to *= background_sum
+        up_to += pairs
+        with np.errstate(divide="ignore", invalid="ignore"):
+            areas: FloatArray = up_to.sum(axis=0) / (totals[0] * totals[1])
+        return areas
 
 
 class FewRowsKernel(Kernel):

@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from rampwf import score_types as ramp
 
-from hepchallenge.scoring.bootstrap import Kernel, MeanKernel, RocKernel, SumsKernel
+from hepchallenge.scoring.bootstrap import AucKernel, Kernel, MeanKernel, SumsKernel
 from hepchallenge.scoring.clustering import clustering_kernel
-from hepchallenge.scoring.roc import area
 
 __all__ = ["ramp_kernel"]
 
@@ -34,11 +33,7 @@ def ramp_kernel(score_type: Any, ground_truths: Any, predictions: Any) -> Kernel
 
 
 def _roc_auc(truth: Any, predicted: Any) -> Kernel:
-    return RocKernel(
-        predicted.y_pred[:, 1],
-        truth.y_pred_label_index == 1,
-        lambda curve: area(curve.background_efficiency, curve.signal_efficiency),
-    )
+    return AucKernel(predicted.y_pred[:, 1], truth.y_pred_label_index == 1)
 
 
 def _accuracy(truth: Any, predicted: Any) -> Kernel:

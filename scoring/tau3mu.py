@@ -392,7 +392,7 @@ class _CountedRows(ArrayScore):
             prediction[counted],
             truth[counted, 0],
             lambda curve: self._read_off(curve, edges, weights),
-            nanoseconds=40.0,
+            nanoseconds=30.0,
         )
         return FewRowsKernel(counted, kernel)
 
@@ -418,7 +418,10 @@ class TruncatedAUC(_CountedRows):
         return roc_auc_truncated(prediction, is_signal)
 
     def _read_off(self, curve: RocCurve, edges: FloatArray, weights: FloatArray) -> float:
-        return _truncated(curve, edges, weights)
+        # The sum over bands is one area, since an area is linear in its heights.
+        heights = np.append(0.0, np.cumsum(weights * np.diff(edges)))
+        weighted = np.interp(curve.signal_efficiency, edges, heights)
+        return area(curve.background_efficiency, weighted / heights[-1])
 
 
 class BandedAUC(_CountedRows):

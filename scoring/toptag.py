@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hepchallenge.exceptions import InvalidSubmission
-from hepchallenge.scoring.bootstrap import Kernel, MeanKernel, RocKernel
-from hepchallenge.scoring.roc import RocCurve, area, labels, probabilities, roc_auc, roc_curve
+from hepchallenge.scoring.bootstrap import AucKernel, Kernel, MeanKernel, RocKernel
+from hepchallenge.scoring.roc import RocCurve, labels, probabilities, roc_auc, roc_curve
 from hepchallenge.scoring.score_type import ArrayScore
 from hepchallenge.scoring.trainings import median_run
 
@@ -445,9 +445,7 @@ class AUC(_TaggerScore):
         return roc_auc(score, is_signal)
 
     def _kernel(self, is_signal: NDArray[np.bool_], score: FloatArray) -> Kernel:
-        return RocKernel(
-            score, is_signal, lambda curve: area(curve.background_efficiency, curve.signal_efficiency)
-        )
+        return AucKernel(score, is_signal)
 
 
 class Rejection(_TaggerScore):

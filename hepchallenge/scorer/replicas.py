@@ -21,10 +21,10 @@ __all__ = ["VERSION", "Cell", "ScoredReplicas", "enough", "errors_of", "run_kern
 VERSION = "bootstrap 1"
 """Changes whenever replicas of the same predictions would."""
 
-_OFFICIAL_SECONDS = 1.0
-_OTHER_SECONDS = 0.2
-_FEWEST_OFFICIAL = 100
-_FEWEST = 30
+# Seconds of a run's scoring, and the fewest replicas.
+_OFFICIAL_BY_KERNEL = (5.0, 200)
+_OFFICIAL_BY_SCORE = (1.0, 100)
+_OTHER = (0.2, 30)
 
 # Kernels keep a sorted copy of what they are made from; so many rows of them are kept at once.
 _ROWS_AT_ONCE = 5_000_000
@@ -90,9 +90,9 @@ def agrees(kernel: Kernel, n_rows: int, value: float | None) -> bool:
 def enough(cells: Sequence[Cell], n_jobs: int, official: str, most: int) -> dict[str, int]:
     """Return how many replicas of each metric are computed, from the cells of one of so many jobs.
 
-    All of the official metric if it has a kernel, else as many as are done within about a second, but at
-    least 100; of other metrics as many as are done within 0.2 s, but at least 30. These times are what is
-    expected of the number of rows, never what was measured, so that numbers are the same everywhere.
+    As many as are done within a time that is expected of the number of rows, never measured, so that numbers
+    are the same everywhere; but never fewer than some. Of the official metric 5 s and 200 if it has a kernel,
+    1 s and 100 if it has none; of other metrics 0.2 s and 30.
     """
     seconds: dict[str, float] = {}
     slow = set()
@@ -102,13 +102,10 @@ def enough(cells: Sequence[Cell], n_jobs: int, official: str, most: int) -> dict
             slow.add(cell.metric)
     numbers = {}
     for metric, one in seconds.items():
-        if metric == official and metric not in slow:
-            numbers[metric] = most
-        else:
-            limit, fewest = (
-                (_OFFICIAL_SECONDS, _FEWEST_OFFICIAL) if metric == official else (_OTHER_SECONDS, _FEWEST)
-            )
-            numbers[metric] = min(most, max(fewest, int(limit / one)))
+        limit, fewest = _OTHER
+        if metric == official:
+            limit, fewest = _OFFICIAL_BY_SCORE if metric in slow else _OFFICIAL_BY_KERNEL
+        numbers[metric] = min(most, max(fewest, int(limit / one)))
     return numbers
 
 
