@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hepchallenge.audit.evidence import Floats
-from hepchallenge.audit.table import columns_of, count_rows, take
+from hepchallenge.audit.table import UNREADABLE, columns_of, count_rows, take
 from hepchallenge.findings import Answer, Status, fine
 
 __all__ = ["check_overlap", "check_twins", "fingerprints", "row_prints", "true_twins"]
@@ -60,14 +60,17 @@ def row_prints(X: Any) -> Prints | None:
     Of wide inputs the first 64 columns count.
     """
     n_rows = count_rows(X)
-    width = len(columns_of(take(X, np.arange(1)))[0]) if n_rows else 0
-    if not width:
+    try:
+        width = len(columns_of(take(X, np.arange(1)))[0]) if n_rows else 0
+        if not width:
+            return None
+        block = max(1, _BLOCK_CELLS // width)
+        parts = []
+        for first in range(0, n_rows, block):
+            columns, _ = columns_of(take(X, np.arange(first, min(n_rows, first + block))))
+            parts.append(fingerprints(list(columns.values())[:_MOST_COLUMNS]))
+    except UNREADABLE:
         return None
-    block = max(1, _BLOCK_CELLS // width)
-    parts = []
-    for first in range(0, n_rows, block):
-        columns, _ = columns_of(take(X, np.arange(first, min(n_rows, first + block))))
-        parts.append(fingerprints(list(columns.values())[:_MOST_COLUMNS]))
     return np.concatenate(parts)
 
 

@@ -134,6 +134,7 @@ def _direction(trial: Trial, metric: Metric) -> Answer:
 
 def _range(trial: Trial, metric: Metric) -> Answer:
     """No prediction leaves minimum and maximum, and one that knows nothing is not as good as the truth."""
+    status = Status.FAIL if metric.name == trial.official else Status.WARN
     bounds = [getattr(metric, name, None) for name in ("minimum", "maximum")]
     low, high = (
         float(bound) if bound is not None else default
@@ -152,14 +153,9 @@ def _range(trial: Trial, metric: Metric) -> Answer:
         margin = _CLOSE * max(1.0, abs(value))
         if math.isfinite(value) and not low - margin <= value <= high + margin:
             fact = f"{name} has {value:.6g}, outside of minimum {low:g} and maximum {high:g}"
-            return (
-                Status.FAIL,
-                fact,
-                "mend minimum and maximum: ramp-workflow takes the worst score from them",
-            )
+            return status, fact, "mend minimum and maximum: ramp-workflow takes the worst score from them"
         if name in trial.constants and trial.depends(metric) and not _better(best, value, metric):
             fact = f"{name} has {value:.6g}, as good as right predictions ({best:.6g})"
-            status = Status.FAIL if metric.name == trial.official else Status.WARN
             return status, fact, "a prediction that knows nothing must not win: refuse it, or rank by another"
     return fine(f"within {low:g} and {high:g}")
 
@@ -227,15 +223,20 @@ _EACH: dict[str, tuple[Callable[[Trial, Metric], Answer], str]] = {
 
 
 def _refusals(trial: Trial) -> Answer:
-    """NaN, infinity and wrong shapes are refused."""
+    """NaN, infinity and wrong shapes are refused.
+
+    The door through which predictions of a run come takes no NaN and no wrong number of rows, so that nothing
+    here is worse than a warning.
+    """
     by = {name: trial.refused_by(prediction) for name, prediction in trial.bad.items()}
-    scored = [name for name, who in by.items() if not who]
-    if scored:
-        mend = "let Predictions of problem.py refuse it, or the metric be NaN"
-        return Status.FAIL, f"scored as if it were right: {', '.join(scored)}", mend
-    late = [name for name, who in by.items() if who == "door"]
-    if late:
-        fact = f"refused only where predictions come in, which ramp-test does not check: {', '.join(late)}"
+    told = {
+        "scored as if it were right": [name for name, who in by.items() if not who],
+        "refused only where predictions come in, which ramp-test does not check": [
+            name for name, who in by.items() if who == "door"
+        ],
+    }
+    if any(told.values()):
+        fact = "; ".join(f"{words}: {', '.join(names)}" for words, names in told.items() if names)
         return Status.WARN, fact, "let Predictions of problem.py refuse it, or the metric be NaN"
     return fine(f"refused: {', '.join(by)}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,17 @@ from numpy.typing import NDArray
 
 from hepchallenge.audit.evidence import Evidence, Floats, rank_correlation, rank_effect, ranks
 
-__all__ = ["Label", "Table", "columns_of", "count_rows", "label_of", "some_rows", "table_of", "take"]
+__all__ = [
+    "UNREADABLE",
+    "Label",
+    "Table",
+    "columns_of",
+    "count_rows",
+    "label_of",
+    "some_rows",
+    "table_of",
+    "take",
+]
 
 _MOST_CLASSES = 20
 _MOST_CELLS = 20_000_000
@@ -19,6 +30,9 @@ _MOST_WIDE_CELLS = 4_000_000
 _MOST_ROWS = 200_000
 
 Codes = NDArray[np.int64]
+
+UNREADABLE = (TypeError, ValueError, KeyError, IndexError)
+"""What inputs raise that are no table."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +122,7 @@ def some_rows(n_rows: int, most: int, seed: int = 0) -> NDArray[np.int64]:
 
 
 def _numbers(values: Any) -> Floats | None:
-    """Return a column as numbers: text and categories by their code, times as counted."""
+    """Return a column as numbers: text by a checksum, times as counted."""
     array = np.asarray(values)
     if array.dtype.kind in "biuf":
         return array.astype(np.float64)
@@ -120,9 +134,12 @@ def _numbers(values: Any) -> Floats | None:
         except (TypeError, ValueError):
             pass
         try:
-            return np.unique(array.astype(str), return_inverse=True)[1].ravel().astype(np.float64)
+            words, places = np.unique(array.astype(str), return_inverse=True)
         except (TypeError, ValueError):
             return None
+        # The same number in every sample, small enough for float32.
+        codes = np.array([zlib.crc32(word.encode("utf-8", "replace")) & 0xFFFFFF for word in words])
+        return codes[places.ravel()].astype(np.float64)
     return None
 
 
@@ -169,7 +186,7 @@ def table_of(X: Any, rows: NDArray[Any] | None = None) -> tuple[Table, NDArray[A
         chosen = np.arange(n_rows) if rows is None else rows
         chosen = chosen[some_rows(len(chosen), max(1, min(_MOST_ROWS, cells // width)))]
         columns, is_flat = columns_of(take(X, chosen))
-    except (TypeError, ValueError, KeyError, IndexError):
+    except UNREADABLE:
         return None
     return (Table(columns, is_flat), chosen) if columns else None
 
@@ -180,7 +197,11 @@ def label_of(values: Any) -> Label | None:
     if array.ndim != 1 or not len(array):
         return None
     if array.dtype.kind in "OUST":
-        array = array.astype(str)
+        try:
+            array = array.astype(str)
+        except ValueError:
+            # A list of labels a row is neither a class nor a number.
+            return None
     elif array.dtype.kind not in "biuf":
         return None
     found, codes = np.unique(array, return_inverse=True)

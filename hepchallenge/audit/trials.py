@@ -35,13 +35,14 @@ def is_clustering(challenge: Challenge) -> bool:
 
 def _spoiled(perfect: Array) -> dict[str, Array]:
     """Return predictions that must be refused, made from one that is right."""
-    wide = perfect.astype(np.float64)
-    nan, infinite = wide.copy(), wide.copy()
-    nan[:1], infinite[:1] = math.nan, math.inf
+    numbers: dict[str, Array] = {}
+    if perfect.dtype.kind in "biuf":
+        wide = perfect.astype(np.float64)
+        nan, infinite = wide.copy(), wide.copy()
+        nan[:1], infinite[:1] = math.nan, math.inf
+        numbers = {"a NaN": nan, "NaN only": np.full_like(wide, math.nan), "infinity": infinite}
     return {
-        "a NaN": nan,
-        "NaN only": np.full_like(wide, math.nan),
-        "infinity": infinite,
+        **numbers,
         "a row less": perfect[:-1],
         "a row more": np.concatenate([perfect, perfect[-1:]]),
         "another column": np.column_stack([perfect, perfect[:, -1] if perfect.ndim > 1 else perfect]),
@@ -115,7 +116,7 @@ class RowTrial:
 
     def _noisy(self, perfect: Array, width: float) -> list[Array]:
         """Return probabilities that overlap between classes if the noise is wider than 0.4."""
-        if self._clusters or perfect.min() < 0 or perfect.max() > 1:
+        if self._clusters or perfect.dtype.kind not in "biuf" or perfect.min() < 0 or perfect.max() > 1:
             return []
         noise = width * (self._noise - 0.5)
         every = 0.3 + 0.4 * perfect + (noise if perfect.ndim == 1 else noise[:, None])
@@ -135,10 +136,13 @@ class RowTrial:
         same = {
             "the first row for all": np.repeat(perfect[:1], self._n, axis=0),
             "the last row for all": np.repeat(perfect[-1:], self._n, axis=0),
-            "zeros": np.zeros_like(perfect),
-            "ones": np.ones_like(perfect),
-            "the mean": np.repeat(perfect.mean(axis=0, keepdims=True), self._n, axis=0),
         }
+        if perfect.dtype.kind in "biuf":
+            same |= {
+                "zeros": np.zeros_like(perfect),
+                "ones": np.ones_like(perfect),
+                "the mean": np.repeat(perfect.mean(axis=0, keepdims=True), self._n, axis=0),
+            }
         if self._clusters:
             same = {
                 name: np.column_stack([perfect[:, 0], number])

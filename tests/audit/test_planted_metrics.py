@@ -28,11 +28,11 @@ MISTAKES = {
     ),
     "beyond its maximum": (
         "class Bad(Metric):\n    name = 'bad'\n    maximum = 0.9",
-        {"metrics range": ("fail", "outside of minimum 0 and maximum 0.9")},
+        {"metrics range": ("warn", "outside of minimum 0 and maximum 0.9")},
     ),
     "beyond its minimum, for those who know nothing": (
         "class Bad(Metric):\n    name = 'bad'\n    minimum = 0.5",
-        {"metrics range": ("fail", "outside of minimum 0.5 and maximum 1")},
+        {"metrics range": ("warn", "outside of minimum 0.5 and maximum 1")},
     ),
     "won by all ones": (
         "class Bad(Metric):\n    name = 'bad'\n    def __call__(self, y_true, y_pred):\n"
@@ -67,6 +67,10 @@ ALONE = {
     "taking NaN for an answer": (
         "class Bad(Metric):\n    name = 'bad'",
         {"metrics refusals": ("warn", "refused only where predictions come in")},
+    ),
+    "beyond its maximum, and it ranks": (
+        "class Bad(Metric):\n    name = 'bad'\n    maximum = 0.9",
+        {"metrics range": ("fail", "outside of minimum 0 and maximum 0.9")},
     ),
     "won by all ones, and it ranks": (
         "class Bad(Metric):\n    name = 'bad'\n    def __call__(self, y_true, y_pred):\n"
@@ -117,8 +121,9 @@ def test_predictions_of_any_shape_that_are_scored_are_found(tmp_path: Path) -> N
     score_types = [Careless()]
     """
     finding = findings_of(write_audit_kit(tmp_path / "kit", extra=careless))["metrics refusals"]
-    assert finding.status is Status.FAIL
+    assert finding.status is Status.WARN
     assert "scored as if it were right: another column" in finding.fact
+    assert "ramp-test does not check: a NaN, NaN only, infinity, a row less, a row more" in finding.fact
 
 
 def event_findings(folder: Path, problem: str = EVENT_PROBLEM) -> dict[str, tuple[str, str]]:
