@@ -264,8 +264,11 @@ def _ruled_rows(
     for row in [*(row for row in ranked if row.rank is not None), *apart]:
         ruling = rulings[position[id(row.entry)]]
         rows.append(
-            replace(
-                row,
+            RankedRow(
+                rank=row.rank,
+                value=row.value,
+                reason=row.reason,
+                entry=row.entry,
                 phase=ruling.admission.phase,
                 late=ruling.admission.late,
                 entries=ruling.entries,

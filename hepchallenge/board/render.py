@@ -10,7 +10,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-__all__ = ["EXPORTERS", "FORMAT", "export", "to_csv", "to_json", "to_markdown", "to_terminal"]
+    from hepchallenge.board.site import Extras
+
+__all__ = ["EXPORTERS", "FORMAT", "FORMATS", "export", "to_csv", "to_json", "to_markdown", "to_terminal"]
 
 FORMAT = 1
 """Version of the JSON export; raised when a key changes its meaning."""
@@ -605,13 +607,31 @@ EXPORTERS: dict[str, Callable[[Board], str]] = {
 """Formats of `export`, by file ending."""
 
 
-def export(board: Board, directory: Path, formats: Iterable[str]) -> list[Path]:
+FORMATS = (*EXPORTERS, "html")
+"""All formats of `export`; `html` is a site of several files."""
+
+
+def export(
+    board: Board,
+    directory: Path,
+    formats: Iterable[str],
+    *,
+    others: Sequence[Board] = (),
+    extras: Extras | None = None,
+) -> list[Path]:
     """Write the board to `<challenge>-<part>[-toy].<format>` in `directory`, each file whole or not at all.
+
+    Parameters
+    ----------
+    formats
+        Of `FORMATS`. `html` writes `index.html` and a folder beside it, see `hepchallenge.board.site`.
+    others, extras
+        For the site alone: boards that a reader may switch to, and what it shows besides.
 
     Raises
     ------
     UnknownName
-        If a format is not one of `EXPORTERS`; nothing is written then.
+        If a format is not one of `FORMATS`; nothing is written then.
     StoreError
         If the directory cannot be written.
     """
@@ -619,10 +639,19 @@ def export(board: Board, directory: Path, formats: Iterable[str]) -> list[Path]:
 
     wanted = list(dict.fromkeys(formats))
     for name in wanted:
-        if name not in EXPORTERS:
-            raise UnknownName("export format", name, EXPORTERS)
+        if name not in FORMATS:
+            raise UnknownName("export format", name, FORMATS)
     toy = "-toy" if board.is_toy else ""
     stem = f"{file_stem(board.challenge)}-{board.part}{toy}"
     # All are rendered before the first is written, so that an error leaves no mixture of old and new.
-    contents = {directory / f"{stem}.{name}": EXPORTERS[name](board) for name in wanted}
-    return [write_atomically(path, text.encode("utf-8")) for path, text in contents.items()]
+    contents = {directory / f"{stem}.{name}": EXPORTERS[name](board) for name in wanted if name in EXPORTERS}
+    written = [write_atomically(path, text.encode("utf-8")) for path, text in contents.items()]
+    if "html" in wanted:
+        from dataclasses import replace
+
+        from hepchallenge.board.site import Extras, export_site
+
+        known = extras or Extras()
+        names = (*known.downloads, *(path.name for path in written))
+        written.append(export_site([board, *others], directory, replace(known, downloads=names)))
+    return written

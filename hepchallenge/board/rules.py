@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from typing import Literal
 
 from hepchallenge.board.ladder import (
@@ -25,6 +26,7 @@ from hepchallenge.text import without_unseen
 __all__ = ["Admission", "Receipt", "Ruling", "admit", "judge", "rankable", "team_key", "team_of"]
 
 
+@lru_cache(maxsize=100_000)
 def team_key(team: str) -> str:
     """Return what is equal for two spellings of a team that look alike or differ in case only.
 

@@ -26,8 +26,14 @@ __all__ = ["command"]
 @click.option(
     "--format",
     "formats",
-    metavar="csv,json,md,tex",
+    metavar="csv,json,md,tex,html",
     help="What to write with --export; default: all of them.",
+)
+@click.option(
+    "--data",
+    type=click.Path(),
+    metavar="DIR",
+    help="The data that were scored, as for `score`: the site's ROC curves need them.",
 )
 def command(
     challenge: str,
@@ -36,22 +42,34 @@ def command(
     part: str | None,
     directory: str | None,
     formats: str | None,
+    data: str | None,
 ) -> None:
     """Show the leaderboard of CHALLENGE on the data that were scored last.
 
     Ranks come from unrounded scores; who was received earlier stands first within a tie. What failed is
-    listed apart with its verdict. Only `--part private` shows scores of the private part.
+    listed apart with its verdict. Only `--part private` shows scores of the private part; what is exported
+    has both parts from the moment on at which the rules reveal the private one.
     """
-    from hepchallenge.board import EXPORTERS, export
+    from hepchallenge.board import FORMATS, export
     from hepchallenge.cli.leaderboard import load_board, show_board
     from hepchallenge.contract import read_rules
     from hepchallenge.exceptions import UsageError
 
     if formats is not None and directory is None:
         raise UsageError("--format says what to export: give --export DIR too")
-    board = load_board(challenge, workspace, part, rules=None if rules is None else read_rules(rules))
+    read = None if rules is None else read_rules(rules)
+    board = load_board(challenge, workspace, part, rules=read)
     if directory is not None:
-        wanted = list(EXPORTERS) if formats is None else [name.strip() for name in formats.split(",")]
-        for path in export(board, Path(directory), wanted):
+        from hepchallenge.cli.site import exported_boards, site_extras
+
+        wanted = list(FORMATS) if formats is None else [name.strip() for name in formats.split(",")]
+        folder, tables = Path(directory), [name for name in wanted if name != "html"]
+        boards = exported_boards(board, challenge, workspace, part, read)
+        written = [path for one in boards for path in export(one, folder, tables)]
+        if "html" in wanted:
+            names = [path.name for path in written]
+            with site_extras(boards, challenge, workspace, data, names) as extras:
+                written += export(boards[0], folder, ["html"], others=boards[1:], extras=extras)
+        for path in written:
             click.echo(f"wrote {path}", err=True)
     show_board(board)
