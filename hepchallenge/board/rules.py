@@ -26,7 +26,7 @@ from hepchallenge.text import without_unseen
 __all__ = ["Admission", "Receipt", "Ruling", "admit", "judge", "rankable", "team_key", "team_of"]
 
 
-@lru_cache(maxsize=100_000)
+@lru_cache(maxsize=10_000)
 def team_key(team: str) -> str:
     """Return what is equal for two spellings of a team that look alike or differ in case only.
 
