@@ -86,6 +86,12 @@ def test_public_scores_and_other_numbers_are_not_taken_for_private_ones() -> Non
     assert look(f"{PUBLIC!r} {PUBLIC:.4f} 1.8172635 0.81726355 10.8172635445362718") is Status.OK
 
 
+def test_a_number_that_a_public_score_explains_is_no_private_one() -> None:
+    near = PUBLIC + 1e-7
+    assert export.check_scores({"a.md": b"0.75123"}, [PUBLIC], [near])[0] is Status.OK
+    assert export.check_scores({"a.md": b"0.75123"}, [0.1], [near])[0] is Status.FAIL
+
+
 @pytest.mark.parametrize(
     "content",
     [
