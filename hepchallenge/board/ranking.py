@@ -394,7 +394,7 @@ def make_board(
         )
     if aside := sum(row.gives_way for row in rows):
         notes.append(
-            f"{aside} more are not ranked, since another one stands for their team (entry = {rules.entry!r})"
+            f"Without a rank, since another one stands for their team (entry = {rules.entry!r}): {aside}"
         )
     return Board(
         challenge=challenge,

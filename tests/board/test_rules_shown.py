@@ -66,7 +66,7 @@ def test_tables_for_people_show_moves_entries_and_phases_where_there_are_any() -
 def test_tables_for_people_count_what_gave_way_and_list_what_came_late() -> None:
     for text in (terminal(ruled()), to_markdown(ruled())):
         assert "worse" not in text
-        assert "1 more are not ranked, since another one stands for their team (entry = 'best')" in text
+        assert "Without a rank, since another one stands for their team (entry = 'best'): 1" in text
         assert "late: received after the end of phase 'final" in text
 
 
