@@ -128,8 +128,13 @@ def error_of_difference(
         import numpy as np
 
         one, other = replicas(first, part), replicas(second, part)
-        if one is not None and other is not None and len(one) == len(other) > 1:
-            return float(np.std(one - other, ddof=1))
+        if one is not None and other is not None:
+            # Replica r is of the same events whatever the number of replicas; some cannot be computed.
+            common = min(len(one), len(other))
+            differences = one[:common] - other[:common]
+            differences = differences[np.isfinite(differences)]
+            if 2 * len(differences) >= common > 2:
+                return float(np.std(differences, ddof=1))
     known = [entry.scoring.errors.get(metric, {}).get(part, math.nan) for entry in (first, second)]
     if not all(map(math.isfinite, known)):
         raise UsageError(

@@ -73,6 +73,8 @@ def test_the_error_of_a_difference_is_paired_if_there_are_replicas() -> None:
 
     assert error_of_difference(one, other, "auc", "test", known) == pytest.approx(0.1, rel=0.01)
     assert error_of_difference(one, other, "auc", "test", None) == 5.0
+    replicas["one"] = np.append(np.where(np.arange(500) % 3, shared, np.nan), 7.0)
+    assert error_of_difference(one, other, "auc", "test", known) == pytest.approx(0.1, rel=0.01)
     del replicas["other"]
     assert error_of_difference(one, other, "auc", "test", known) == 5.0
 

@@ -51,6 +51,21 @@ def test_copies_are_tied_and_a_constant_difference_is_certain() -> None:
     assert probabilities_to_hold(scores, replicas, False) == [0.5, 1.0]
 
 
+def test_what_is_proven_makes_it_easier_to_prove_the_rest() -> None:
+    replicas = np.random.default_rng(4).normal(size=(5, 2000))
+    replicas -= replicas.mean(axis=1, keepdims=True)
+    first, second = np.triu_indices(5, 1)
+    around = replicas[first] - replicas[second]
+    around /= around.std(axis=1, ddof=1, keepdims=True)
+    of_all = np.quantile(np.abs(around).max(axis=0), 0.9)
+    # All but the last pair are far apart, so that only their reverse is open after the first step.
+    of_open = np.quantile(np.maximum(-around.min(axis=0), around[-1]), 0.9)
+    assert of_open < 0.95 * of_all
+    width = (replicas[3] - replicas[4]).std(ddof=1) * (of_all + of_open) / 2
+    scores = np.array([300.0, 200.0, 100.0, width, 0.0])
+    assert rank_intervals(ordered_pairs(scores, replicas, False, 0.9))[3:] == [(4, 4), (5, 5)]
+
+
 def test_the_probability_to_hold_is_that_of_a_normal_difference() -> None:
     noise = np.random.default_rng(3).normal(size=(2, 40_000))
     scores = np.array([1.0, 0.0])

@@ -107,6 +107,7 @@ scorings = st.builds(
     fold_scores=st.lists(scores, max_size=3).map(tuple),
     gates=st.dictionaries(anything, plain_data, max_size=3),
     scorer_version=anything,
+    replicas=st.dictionaries(anything, arrays, max_size=2),
 )
 on_databases = settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -162,6 +163,13 @@ def test_an_outcome_and_a_key_from_before_gpus_were_recorded_can_be_read() -> No
 @given(scorings)
 def test_scorings_come_back_from_text(record: Scoring) -> None:
     assert codec.decode_scoring(codec.encode_scoring(record)) == record
+
+
+def test_a_scoring_from_before_replicas_were_made_can_be_read() -> None:
+    record = Scoring(verdict=Verdict.SCORED, scores={"auc": {"test": 0.5}})
+    old = codec.loads(codec.encode_scoring(record))
+    del old["replicas"]
+    assert codec.decode_scoring(codec.dumps(old)) == record
 
 
 def test_nan_scores_and_numpy_numbers_are_kept_as_numbers() -> None:
