@@ -11,6 +11,7 @@ import pytest
 from gated_kit import write_gated_kit
 
 import hepchallenge
+from hepchallenge.cli.leaderboard import load_board
 from hepchallenge.exceptions import UsageError
 from hepchallenge.records import BoardEntry, Verdict, fold_and_training, job_number
 from hepchallenge.store import open_workspace
@@ -141,3 +142,14 @@ def test_jobs_of_one_training_follow_each_other() -> None:
     jobs = [job_number(fold, training) for training in range(3) for fold in range(4)]
     assert jobs == sorted(jobs)
     assert [fold_and_training(job) for job in jobs[:5]] == [(0, 0), (1, 0), (2, 0), (3, 0), (0, 1)]
+
+
+def test_a_board_compares_by_kept_replicas_and_does_without_those_that_are_lost(
+    kit: Path, tmp_path: Path
+) -> None:
+    entry = _score(kit, tmp_path)
+    first = load_board(str(kit), tmp_path / "w").rows[0]
+    assert (first.rank, first.rank_interval) == (1, (1, 1))
+    (tmp_path / "w" / entry.scoring.replicas["test"].path).unlink()
+    first = load_board(str(kit), tmp_path / "w").rows[0]
+    assert (first.rank, first.rank_interval) == (1, None)
