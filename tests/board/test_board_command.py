@@ -100,7 +100,8 @@ def test_all_formats_are_exported_unless_some_are_named(folder: Path) -> None:
     document = json.loads(Path("out/small-public-toy.json").read_text())
     assert [item["name"] for item in document["submissions"]] == ["better", "worse"]
     call("--workspace", "there", "--export", "all")
-    assert sorted(path.suffix for path in Path("all").iterdir()) == [".csv", ".json", ".md", ".tex"]
+    suffixes = sorted(path.suffix for path in Path("all").iterdir())
+    assert suffixes == ["", ".csv", ".html", ".json", ".md", ".tex"]
 
 
 def test_the_workspace_comes_from_the_environment(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,6 +120,6 @@ def test_wrong_usage_is_said_and_makes_nothing(folder: Path) -> None:
     with pytest.raises(UsageError, match="give --export"):
         call("--format", "csv")
     record(folder / "hepchallenge-workspace")
-    with pytest.raises(UnknownName, match="no export format is called 'html'"):
-        call("--export", "out", "--format", "html")
+    with pytest.raises(UnknownName, match="no export format is called 'xlsx'"):
+        call("--export", "out", "--format", "xlsx")
     assert call("--part", "secret").exit_code == 2

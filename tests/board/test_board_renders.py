@@ -340,7 +340,7 @@ def test_exports_are_written_whole_under_speaking_names(tmp_path: Path) -> None:
 
 
 def test_an_unknown_format_is_refused_before_anything_is_written(tmp_path: Path) -> None:
-    with pytest.raises(UnknownName, match=r"no export format is called 'xlsx' \(known: csv, json, md"):
+    with pytest.raises(UnknownName, match=r"no export format is called 'xlsx' \(known: csv, html, json, md"):
         export(board(entry("x", 0.5)), tmp_path, ["csv", "xlsx"])
     assert not list(tmp_path.iterdir())
 

@@ -394,7 +394,7 @@ def _folds(board: Board, row: RankedRow) -> dict[str, Any]:
     entry = row.entry
     by_fold = entry.scoring.fold_scores
     have = {key[:2] for scores in by_fold for key in _visible(board, scores)}
-    wanted = [(metric, part) for metric, part in board.columns() if (metric, part) in have]
+    wanted = [(m.name, part) for m in board.metrics for part in board.parts if (m.name, part) in have]
     several = any(outcome.training for outcome in entry.folds)
     lines = []
     for index, outcome in enumerate(entry.folds):

@@ -255,7 +255,7 @@
     if (one.kind === "name") {
       const [name, ...marks] = cell;
       return make("th", { scope: "row", class: classes(one) },
-        make("a", { href: `#/submission/${key}`, title: name }, name), ...marks.map((mark) => make("span", { class: "badge" }, mark)));
+        make("a", { href: `#/submission/${key}`, title: name }, name), ...marks.flatMap((mark) => [" ", make("span", { class: "badge" }, mark)]));
     }
     const ranking = one.key === board.ranking ? " ranking" : "";
     if (one.kind === "score" && cell !== null) {

@@ -1,0 +1,158 @@
+"""Nothing that is not public is in any byte of a site, and names are harmless and told apart."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import platform
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from site_boards import METRICS, board, made
+
+from hepchallenge.board import make_board
+from hepchallenge.board.site import Extras, export_site
+from hepchallenge.board.site.model import site_board
+from hepchallenge.records import Verdict
+
+SECRET = 7.123456789
+TRACED = ("plantedcode", "Traceback", "line 31")
+TRACE = (
+    "it failed\nTraceback (most recent call last):\n"
+    '  File "/srv/organiser/workspace/kit/submission.py", line 31, in fit\n    plantedcode(planted_call)\n'
+    "OSError: [Errno 2] No such file: '/srv/organiser/workspace/hidden_labels.csv' on plantedhost"
+)
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def handed_over(folder: Path, name: str) -> Any:
+    (file,) = folder.glob(f"site-*/data/{name}.js")
+    return json.loads(file.read_text()[len(f'hepchallenge.take("{name.replace("-", " ")}",') : -3])
+
+
+def planted(monkeypatch: pytest.MonkeyPatch) -> tuple[Any, list[str]]:
+    monkeypatch.setattr(platform, "node", lambda: "plantedhost")
+    private = {"ams": {"public": 3.5, "private": SECRET, "test": SECRET + 1, "bagged_private": SECRET + 2}}
+    error = {"ams": {"public": 0.25, "private": SECRET + 3}}
+    good = made(1, name="good")
+    scoring = replace(
+        good.scoring,
+        scores=private,
+        spread=error,
+        errors=error,
+        training_spread=error,
+        fold_scores=(private,) * 3,
+        gates={"agreement": {"statistic": 0.1, "private": SECRET + 4}},
+    )
+    good = replace(good, scoring=scoring)
+    bad = made(2, name="bad", verdict=Verdict.RUNTIME_ERROR, message=TRACE)
+    shown = make_board([good, bad], challenge="small", metrics=METRICS, official_metric="ams", part="public")
+    words = [f"{SECRET + number:.6f}"[:6] for number in range(5)]
+    return shown, [
+        *words,
+        "plantedhost",
+        "plantedcode",
+        "Traceback",
+        "/srv",
+        "organiser",
+        "private",
+        "line 31",
+    ]
+
+
+def test_what_is_planted_is_in_no_exported_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown, words = planted(monkeypatch)
+    workspace = tmp_path / "their-workspace"
+    workspace.mkdir()
+    log = Extras(log=lambda _: f"begin\n{TRACE}\n{workspace}/log.txt\n")
+    export_site([shown], tmp_path / "out", log)
+    # What a library's own file holds is no secret of this host.
+    for name, found in content(tmp_path / "out").items():
+        # The log was asked for, and its lines stay; where files lie does not.
+        hidden = [
+            word
+            for word in words
+            if "pages" not in name or word not in ("plantedcode", "Traceback", "line 31")
+        ]
+        if name.endswith(("board.js", "board.css")):
+            continue
+        for word in [*hidden, str(tmp_path), "their-workspace"]:
+            assert word.encode() not in found, (name, word)
+        if (user := getpass.getuser()) not in ("root", "user"):
+            assert user.encode() not in found
+
+
+def test_a_log_is_shown_only_if_it_is_given(tmp_path: Path) -> None:
+    export_site([board()], tmp_path / "without")
+    assert handed_over(tmp_path / "without", "pages-public-0")[0]["log"] == []
+    export_site(
+        [board()], tmp_path / "with", Extras(log=lambda entry: f"hello\x1b[2J\nof {entry.submission.name}")
+    )
+    assert (
+        handed_over(tmp_path / "with", "pages-public-0")[0]["log"][0] == "hello\N{REPLACEMENT CHARACTER}[2J"
+    )
+
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "</script><script>alert(1)</script>",
+    "=cmd|'/c calc'!A0",
+    "**bold** [x](javascript:alert(1))",
+    r"\input{/etc/passwd} $x$ %",
+    "\u202egnp.exe\u202c",
+    "a\u200bb",
+    "a\u200cb",
+    "../../etc/passwd",
+    "x" * 10_000,
+    "{{ 7 * 7 }}",
+    "line\u2028end",
+    "Kit",
+    "kit",
+]
+
+
+def test_hostile_names_are_text_in_every_file(tmp_path: Path) -> None:
+    some = [
+        made(number, name=name, team=name, title=name, description=name, links=(name, f"https://{name}"))
+        for number, name in enumerate(HOSTILE)
+    ]
+    export_site([board(*some)], tmp_path)
+    for name, found in content(tmp_path).items():
+        text = found.decode("utf-8", "replace")
+        if name == "index.html":
+            assert len(re.findall("<script", text)) == 3
+            assert "<img src=x" not in text
+            assert " onerror=" not in re.sub(r"<t[hd].*?</t[hd]>", "", text)
+        elif "data/" in name:
+            assert not re.search("[<>&\u2028\u2029]", text)
+        assert not re.search("[\u200b\u200c\u202a-\u202e\u2028]", text)
+        assert "x" * 2001 not in text
+    for page in handed_over(tmp_path, "pages-public-0"):
+        for _, address in page["links"]:
+            assert address == "" or re.fullmatch(r"https://[A-Za-z0-9.-]+(/[!-~]*)?", address)
+
+
+def test_names_that_look_alike_are_told_apart(tmp_path: Path) -> None:
+    names = ["Kit", "kit", "a\u200bb", "a\u200cb", "z" * 100 + "1", "z" * 100 + "2", "alone"]
+    site = site_board(board(*(made(number, name=name, team=f"{name}!") for number, name in enumerate(names))))
+    keys = [column.key for column in site.columns]
+    shown = {tuple(cells[keys.index("name")]) for _, cells in site.rows}
+    assert len(shown) == len(names)
+    assert ("alone",) in shown
+    teams = {cells[keys.index("team")] for _, cells in site.rows}
+    # Teams that differ only in case are one team.
+    assert len({team.casefold() for team in teams}) == len(names) - 1
+
+
+def test_two_names_of_one_digest_have_pages_of_their_own() -> None:
+    one = made(1, name="first")
+    two = replace(made(1, name="second"), received_at=made(2).received_at)
+    keys = [key for key, _ in site_board(board(one, two)).rows]
+    assert len(set(keys)) == 2
