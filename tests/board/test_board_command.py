@@ -123,3 +123,25 @@ def test_wrong_usage_is_said_and_makes_nothing(folder: Path) -> None:
     with pytest.raises(UnknownName, match="no export format is called 'xlsx'"):
         call("--export", "out", "--format", "xlsx")
     assert call("--part", "secret").exit_code == 2
+
+
+@pytest.mark.parametrize(("reveal", "parts_exported"), [("2020-01-01", 2), ("2999-01-01", 1)])
+def test_a_site_has_the_private_part_from_its_reveal_on(
+    folder: Path, reveal: str, parts_exported: int
+) -> None:
+    record(folder / "hepchallenge-workspace")
+    Path("rules.toml").write_text(f"[board]\nreveal = {reveal}T00:00:00Z\n")
+    assert call("--rules", "rules.toml", "--export", "out").exit_code == 0
+    written = {path.name for path in Path("out").rglob("*") if path.is_file()}
+    both = {"small-public-toy.csv", "small-private-toy.csv"}
+    assert len(written & both) == len(written & {"rows-public-0.js", "rows-private-0.js"}) == parts_exported
+    page = Path("out/index.html").read_text()
+    assert ("Private board" in page) == ("private" in page) == (parts_exported == 2)
+
+
+def test_a_private_site_is_exported_if_the_organiser_asks_for_it(folder: Path) -> None:
+    record(folder / "hepchallenge-workspace")
+    assert call("--part", "private", "--export", "out", "--format", "html").exit_code == 0
+    assert len(list(Path("out").rglob("rows-*.js"))) == 2
+    assert call("--part", "public", "--export", "other", "--format", "html").exit_code == 0
+    assert [path.name for path in Path("other").rglob("rows-*.js")] == ["rows-public-0.js"]

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
+from small_kit import GOOD, PROBLEM, write_kit, write_submission
 
+from hepchallenge.cli.board import command
 from hepchallenge.curves import MOST_POINTS, _signal_and_score, roc
+from hepchallenge.pipeline import score
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 5)), min_size=2, max_size=60))
@@ -50,3 +56,34 @@ def test_the_score_for_signal_is_found_in_what_challenges_predict() -> None:
     assert _signal_and_score(np.array([0, 1, 2]), np.array([0.1, 0.2, 0.3])) is None
     assert _signal_and_score(truth, np.array([0.1, np.nan, 0.2])) is None
     assert _signal_and_score([0, 1], np.array([0.1, 0.2])) is None
+
+
+def test_the_exported_site_has_curves_of_validation_rows(tmp_path: Path) -> None:
+    """The score is the label itself, in a kit whose test rows all have the other label."""
+    classes = PROBLEM.replace("table[:, :2], table[:, 2]", "sorted_by_class(table, name)")
+    lines = """
+
+def sorted_by_class(table, name):
+    y = np.arange(len(table)) % 2
+    return (np.column_stack([y, table[:, 1]]), y) if name == "train.csv" else (table[:, :2], 0 * y)
+"""
+    kit = write_kit(tmp_path / "kit", classes + lines)
+    submission = write_submission(
+        tmp_path / "sure", GOOD.replace("np.full(len(X), self.mean)", "1.0 * X[:, 0]")
+    )
+    score(kit, [submission], workspace=tmp_path / "w", isolation="none")
+    words = [
+        str(kit),
+        "--workspace",
+        str(tmp_path / "w"),
+        "--export",
+        str(tmp_path / "out"),
+        "--format",
+        "html",
+    ]
+    done = CliRunner().invoke(command, words)
+    assert done.exit_code == 0, done.output
+    (figure,) = (tmp_path / "out").glob("site-*/figures/test-curves-0.svg")
+    assert "Shown: sure." in figure.read_text()
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert "validation rows of the first fold" in page
