@@ -96,6 +96,10 @@ def test_rows_come_by_rank_and_every_column_sorts_both_ways(tab: Tab) -> None:
     seconds = [float(t) for t in tab.page.locator(f"#table tbody tr > :nth-child({at})").all_inner_texts()]
     assert seconds == sorted(seconds)
     assert len(seconds) == 100
+    tab.page.get_by_role("button", name=re.compile("^CPU")).click()
+    most = [float(t) for t in tab.page.locator(f"#table tbody tr > :nth-child({at})").all_inner_texts()]
+    assert most == sorted(most, reverse=True)
+    assert most[0] > seconds[-1]
 
 
 def test_rows_without_a_rank_stay_last_in_either_direction(tab: Tab) -> None:

@@ -95,9 +95,9 @@ class SiteBoard:
     @property
     def caption(self) -> str:
         """What ranks."""
-        return (
-            f"Ranked by {cleaned(self.board.metric)} on {part_words(self.board.part)}, {self.direction} first"
-        )
+        ladder = ", as the Ladder answered" if self.board.laddered else ""
+        metric, part = cleaned(self.board.metric), part_words(self.board.part)
+        return f"Ranked by {metric} on {part}, {self.direction} first{ladder}"
 
     @property
     def facts(self) -> list[tuple[str, str]]:
