@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import partial
+from functools import cached_property, partial
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -65,8 +65,6 @@ class RankedRow:
     """How many submissions of this team count against its quota."""
     moved: int | None = None
     """On a private board: ranks gained since the public one; negative if lost."""
-    gives_way: bool = False
-    """Whether there is no rank only because another submission stands for the team."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +82,8 @@ class Board:
     """Parts that may be shown, the ranking one first."""
     rows: tuple[RankedRow, ...]
     """Ranked rows by rank, then those without a rank."""
+    gave_way: tuple[RankedRow, ...] = ()
+    """Submissions in whose place another one of their team stands; no table or export has them."""
     notes: tuple[str, ...] = ()
     references: tuple[Reference, ...] = ()
     """Published scores of the literature, shown apart and never ranked."""
@@ -94,20 +94,15 @@ class Board:
     laddered: bool = False
     """Whether its scores of the ranking part are what the Ladder answered."""
 
-    @property
+    @cached_property
     def ranked(self) -> tuple[RankedRow, ...]:
         """Rows with a rank."""
         return tuple(row for row in self.rows if row.rank is not None)
 
-    @property
+    @cached_property
     def unranked(self) -> tuple[RankedRow, ...]:
         """Rows without a rank, in the order in which they came in."""
         return tuple(row for row in self.rows if row.rank is None)
-
-    @property
-    def apart(self) -> tuple[RankedRow, ...]:
-        """Rows without a rank, but for those that give way to another submission of their team."""
-        return tuple(row for row in self.rows if row.rank is None and not row.gives_way)
 
     @property
     def is_toy(self) -> bool:
@@ -120,6 +115,10 @@ class Board:
 
     def columns(self) -> list[tuple[str, str]]:
         """Return the pairs of metric and part that some row has and that may be shown, best known first."""
+        return list(self._columns)
+
+    @cached_property
+    def _columns(self) -> list[tuple[str, str]]:
         have = {
             (metric, part)
             for row in self.rows
@@ -226,8 +225,11 @@ def _ruled_rows(
     rules: BoardRules,
     chosen: Mapping[str, Sequence[str]],
     replicas: Replicas | None,
-) -> list[RankedRow]:
-    """Rank by one part what the rules let stand; the rest follows in the order in which it came in."""
+) -> tuple[list[RankedRow], list[RankedRow]]:
+    """Rank by one part what the rules let stand; what cannot be ranked follows as it came in.
+
+    The second list has what gives way to another submission of its team.
+    """
     rulings = judge(
         entries,
         rules,
@@ -245,37 +247,44 @@ def _ruled_rows(
         for number, ruling in enumerate(rulings):
             answer = ruling.rung.value if ruling.rung else None
             told[number] = answered(entries[number], metric.name, part, answer)
-    position = {id(entry): number for number, entry in enumerate(told)}
-    competing, apart = [], []
+    row_of: dict[int, RankedRow] = {}
+    competing: list[BoardEntry] = []
+    gave_way: list[RankedRow] = []
     for entry, ruling in zip(told, rulings, strict=True):
-        reason = "; ".join(filter(None, (ruling.admission.refusal, entry.scoring.message)))
-        if not ruling.admission.refusal:
+        admission = ruling.admission
+        reason = "; ".join(filter(None, (admission.refusal, entry.scoring.message)))
+        if not admission.refusal:
             reason = ruling.gives_way
             if not reason and rankable(entry, metric.name, part) is not None:
                 reason = ruling.reason
-        if reason:
-            apart.append(RankedRow(rank=None, value=None, reason=reason, entry=entry))
-        else:
-            competing.append(entry)
-    ranked = rank(competing, metric.name, part, metric.lower_is_better)
-    apart += [row for row in ranked if row.rank is None]
-    apart.sort(key=lambda row: position[id(row.entry)])
-    rows = []
-    for row in [*(row for row in ranked if row.rank is not None), *apart]:
-        ruling = rulings[position[id(row.entry)]]
-        rows.append(
-            RankedRow(
-                rank=row.rank,
-                value=row.value,
-                reason=row.reason,
-                entry=row.entry,
-                phase=ruling.admission.phase,
-                late=ruling.admission.late,
-                entries=ruling.entries,
-                gives_way=bool(ruling.gives_way),
-            )
+        row = RankedRow(
+            rank=None,
+            value=None,
+            reason=reason,
+            entry=entry,
+            phase=admission.phase,
+            late=admission.late,
+            entries=ruling.entries,
         )
-    return rows
+        if ruling.gives_way:
+            gave_way.append(row)
+        else:
+            row_of[id(entry)] = row
+            if not reason:
+                competing.append(entry)
+    ranked = rank(competing, metric.name, part, metric.lower_is_better)
+    rows = [
+        replace(row_of[id(row.entry)], rank=row.rank, value=row.value, reason=row.reason)
+        for row in ranked
+        if row.rank is not None
+    ]
+    reasons = {id(row.entry): row.reason for row in ranked if row.rank is None}
+    for key, row in row_of.items():
+        if row.reason:
+            rows.append(row)
+        elif key in reasons:
+            rows.append(replace(row, reason=reasons[key]))
+    return rows, gave_way
 
 
 def _moved(rows: Iterable[RankedRow], public: Iterable[RankedRow], rules: BoardRules) -> list[RankedRow]:
@@ -377,9 +386,9 @@ def make_board(
         chosen=chosen,
         replicas=replicas,
     )
-    rows = ruled(part=by, laddered=laddered)
+    rows, gave_way = ruled(part=by, laddered=laddered)
     if by == "private" and public_part == "public":
-        rows = _moved(rows, ruled(part="public", laddered=rules.ladder), rules)
+        rows = _moved(rows, ruled(part="public", laddered=rules.ladder)[0], rules)
     if replicas is not None and not laddered:
         from hepchallenge.board.uncertainty import with_uncertainties
 
@@ -392,10 +401,8 @@ def make_board(
             "These rows were scored by different versions of the challenge or the scorer; "
             f"make them comparable with: hepchallenge rescore {challenge}"
         )
-    if aside := sum(row.gives_way for row in rows):
-        notes.append(
-            f"Without a rank, since another one stands for their team (entry = {rules.entry!r}): {aside}"
-        )
+    if gave_way:
+        notes.append(f"Not shown, since another one stands for their team: {len(gave_way)} ({rules.entry})")
     return Board(
         challenge=challenge,
         title=title,
@@ -405,6 +412,7 @@ def make_board(
         metrics=(*first, *(metric for metric in metrics if metric.name != official_metric)),
         parts=(by, *(name for name in visible if name != by)),
         rows=tuple(rows),
+        gave_way=tuple(gave_way),
         notes=tuple(notes),
         references=tuple(references),
         rules=rules,

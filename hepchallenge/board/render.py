@@ -200,7 +200,7 @@ def to_terminal(board: Board, console: Console) -> None:
         console.print(table)
         if explanation := _explanation(board):
             console.print(Text(explanation))
-    if board.apart:
+    if board.unranked:
         console.print(_unranked_table(board))
     # Only the score that ranks: a terminal is narrow.
     heads, lines = _references(board, [board.metric])
@@ -344,7 +344,7 @@ def _score_table(board: Board) -> Table:
 
 def _unranked_table(board: Board) -> Table:
     table = _table(board, "Without a rank", ["submission", "team", "verdict", "message"], [], "digest")
-    for row in board.apart:
+    for row in board.unranked:
         submission = row.entry.submission
         _add(
             table,
@@ -406,7 +406,7 @@ def to_markdown(board: Board) -> str:
         lines += ["## Uncertainties of all other scores" + (f" — {_TOY}" if board.is_toy else ""), ""]
         heads = ["#", "submission", "metric", "part", "score", *_UNCERTAINTIES]
         lines += [*_markdown_table(heads, [[markdown_cell(cell) for cell in line] for line in found]), ""]
-    if board.apart:
+    if board.unranked:
         lines += ["## Without a rank" + (f" — {_TOY}" if board.is_toy else ""), ""]
         rows = [
             [
@@ -416,7 +416,7 @@ def to_markdown(board: Board) -> str:
                 markdown_cell(safe_message(row.reason)),
                 markdown_cell(_short(row.entry.submission.digest)),
             ]
-            for row in board.apart
+            for row in board.unranked
         ]
         lines += [*_markdown_table(["submission", "team", "verdict", "message", "digest"], rows), ""]
     if board.references:
@@ -448,7 +448,7 @@ def to_csv(board: Board) -> str:
             "parameters",
             *("data", "data_digest", "challenge_version", "scorer_version", "versions"),
             *("isolation", "accounting", "seed", "quick"),
-            *("rank_first", "rank_last", "holds", "tie", "phase", "late", "entries", "moved", "gives_way"),
+            *("rank_first", "rank_last", "holds", "tie", "phase", "late", "entries", "moved"),
         ]
     )
     for row in board.rows:
@@ -499,7 +499,6 @@ def to_csv(board: Board) -> str:
                 row.late,
                 row.entries,
                 "" if row.moved is None else row.moved,
-                row.gives_way,
             ]
         )
     return stream.getvalue()
@@ -556,7 +555,6 @@ def to_json(board: Board) -> str:
                 "late": row.late,
                 "entries": row.entries,
                 "moved": row.moved,
-                "gives_way": row.gives_way,
                 "reason": safe_message(row.reason),
                 **_harmless(item, frozenset()),
                 **{key: clean(item[key], 200) for key in ("name", "team", "title")},

@@ -280,7 +280,7 @@ def test_the_json_export_has_the_objects_of_score_json_plus_a_rank() -> None:
         "notes": [],
     }
     unsaid = {"rank": 1, "rank_interval": None, "holds": None, "tie": None, "moved": None}
-    ruled = {"phase": "", "late": False, "entries": 1, "gives_way": False, "reason": ""}
+    ruled = {"phase": "", "late": False, "entries": 1, "reason": ""}
     assert document["submissions"] == [{**unsaid, **ruled, **json.loads(json.dumps(one.to_dict()))}]
 
 

@@ -38,7 +38,7 @@ def ranks(shown: Board) -> dict[str, int]:
 
 
 def reasons(shown: Board) -> dict[str, str]:
-    return {row.entry.submission.name: row.reason for row in shown.unranked}
+    return {row.entry.submission.name: row.reason for row in (*shown.unranked, *shown.gave_way)}
 
 
 # Teams
@@ -273,8 +273,8 @@ def test_the_best_is_never_chosen_by_the_private_part() -> None:
 def test_what_gives_way_is_told_from_what_failed() -> None:
     failed = sent("c1", "C", 5, 0.0, verdict=Verdict.RUNTIME_ERROR, message="it raised")
     shown = board(*MANY, failed, rules=BoardRules(entry="best"))
-    assert [row.entry.submission.name for row in shown.apart] == ["c1"]
-    assert {row.entry.submission.name for row in shown.unranked} == {"a2", "a3", "b2", "c1"}
+    assert [row.entry.submission.name for row in shown.unranked] == ["c1"]
+    assert {row.entry.submission.name for row in shown.gave_way} == {"a2", "a3", "b2"}
 
 
 def test_without_parts_a_team_is_judged_on_the_whole_test_set() -> None:
