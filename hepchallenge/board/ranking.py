@@ -305,13 +305,15 @@ def _moved(rows: Iterable[RankedRow], public: Iterable[RankedRow], rules: BoardR
 
 def _one_a_submission(entries: Iterable[BoardEntry]) -> list[BoardEntry]:
     """Keep the run of each submission that stands for it: full before quick, settled, then the latest."""
-    best: dict[tuple[str, str], tuple[tuple[bool, bool, str], BoardEntry]] = {}
+    runs: dict[tuple[str, str], list[BoardEntry]] = {}
     for entry in entries:
-        name = (entry.submission.name, entry.submission.digest)
-        weight = (not entry.run_key.quick, entry.scoring.verdict.is_participants_own, entry.run_at)
-        if name not in best or weight >= best[name][0]:
-            best[name] = (weight, entry)
-    return [entry for _, entry in best.values()]
+        runs.setdefault((entry.submission.name, entry.submission.digest), []).append(entry)
+
+    def weight(entry: BoardEntry) -> tuple[bool, bool, str]:
+        return not entry.run_key.quick, entry.scoring.verdict.is_participants_own, entry.run_at
+
+    # Of equal ones the last.
+    return [of_one[0] if len(of_one) == 1 else max(of_one[::-1], key=weight) for of_one in runs.values()]
 
 
 def make_board(

@@ -168,7 +168,8 @@ def admit(receipts: Sequence[Receipt], rules: BoardRules) -> list[Admission]:
     What is refused counts against no quota.
     """
     if not rules.phases:
-        return [Admission(counts=receipt.state != "infrastructure") for receipt in receipts]
+        own, failed = Admission(counts=True), Admission()
+        return [failed if receipt.state == "infrastructure" else own for receipt in receipts]
     used: dict[tuple[str, str], _Used] = defaultdict(_Used)
     moments = [datetime.fromisoformat(receipt.received_at).astimezone(UTC) for receipt in receipts]
     turn = ("own", "waiting", "infrastructure")

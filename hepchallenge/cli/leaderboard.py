@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal, cast
 
 from hepchallenge.board import Board, make_board, metric_infos, to_terminal
+from hepchallenge.collector import without_collector
 from hepchallenge.contract import BoardRules, load_challenge
 from hepchallenge.exceptions import StoreError
 from hepchallenge.records import BoardEntry
@@ -32,7 +33,7 @@ def load_board(
     `rules` take the place of the challenge's own.
     """
     loaded = load_challenge(challenge)
-    with open_workspace(workspace, must_exist=True) as store:
+    with open_workspace(workspace, must_exist=True) as store, without_collector():
         if entries is None:
             entries = store.entries(loaded.name, data_digest=data_digest)
         return make_board(

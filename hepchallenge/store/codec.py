@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -142,7 +142,7 @@ def decode_key(text: str) -> RunKey:
     if not (middle and quote) or "\\" in digest:
         return _decode_key(text)
     # Many runs differ in this digest alone.
-    return replace(_decode_key(f"{before}{middle}{quote}{after}"), submission_digest=digest)
+    return RunKey(**{**vars(_decode_key(f"{before}{middle}{quote}{after}")), "submission_digest": digest})
 
 
 _OF_SUBMISSION = '"submission_digest":"'

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import os
 import sqlite3
 import time
@@ -11,7 +10,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -35,11 +33,12 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from hepchallenge.collector import without_collector
 from hepchallenge.exceptions import StoreError, UnknownName, UsageError
 from hepchallenge.records import BoardEntry, DataInfo, FoldOutcome, RunKey, Scoring, StoredArray, Submission
 from hepchallenge.store import codec, files, locks, schema
 from hepchallenge.store.receipts import Received, assigned_teams, read_choices, read_received
-from hepchallenge.store.recorded import RecordedFolds
+from hepchallenge.store.recorded import RecordedFolds, recorded_entry
 
 __all__ = ["DATABASE_NAME", "Run", "Store", "open_workspace"]
 
@@ -439,7 +438,7 @@ class Store:
         """
 
         def work(connection: Connection) -> list[BoardEntry]:
-            with _without_collector():
+            with without_collector():
                 return _entries(connection, challenge, data_digest, challenge_version)
 
         return self._do(work)
@@ -640,21 +639,11 @@ def _run(row: Any) -> Run:
 
 
 def _that_counts(scorings: list[Scoring]) -> Scoring | None:
+    if len(scorings) == 1:
+        return scorings[0]
     own = [scoring for scoring in scorings if scoring.verdict.is_participants_own]
     candidates = own or scorings
     return candidates[-1] if candidates else None
-
-
-@contextlib.contextmanager
-def _without_collector() -> Iterator[None]:
-    """Let no collector of cycles look through many new objects again and again; none of them is in one."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def _entries(
@@ -673,18 +662,18 @@ def _entries(
 
     scored: dict[int, list[Scoring]] = defaultdict(list)
     wanted = select(scorings.c.run_id, scorings.c.scoring).join(runs).where(fits).order_by(scorings.c.id)
-    for run_id, scoring in connection.execute(wanted):
-        scored[run_id].append(codec.decode_scoring(scoring))
+    for run_id, recorded in connection.execute(wanted).all():
+        scored[run_id].append(codec.decode_scoring(recorded))
 
     outcomes: dict[int, dict[int, str]] = defaultdict(dict)
     # The failed tries first, so that a final outcome of the same fold takes their place.
     for table in (schema.infrastructure_failures, schema.folds):
         tried = select(table.c.run_id, table.c.fold, table.c.outcome).join(runs).where(fits)
-        for row in connection.execute(tried.order_by(table.c.id)):
-            outcomes[row.run_id][row.fold] = row.outcome
+        for run_id, job, recorded in connection.execute(tried.order_by(table.c.id)).all():
+            outcomes[run_id][job] = recorded
 
     best: dict[str, tuple[bool, Any, Scoring]] = {}
-    for row in connection.execute(select(runs).where(fits).order_by(runs.c.attempt)):
+    for row in connection.execute(select(runs).where(fits).order_by(runs.c.attempt)).all():
         scoring = _that_counts(scored[row.id])
         if scoring is None:
             continue
@@ -696,14 +685,14 @@ def _entries(
     for _, row, scoring in sorted(best.values(), key=lambda item: item[1].id):
         by_digest[row.submission_digest].append((row, scoring))
 
-    entries = []
+    entries: list[BoardEntry] = []
     teams = assigned_teams(connection, challenge)
     taken_in = (
         select(submissions.c.id, submissions.c.digest, submissions.c.record, submissions.c.received_at)
         .where(submissions.c.challenge == codec.escape(challenge))
         .order_by(submissions.c.received_at, submissions.c.id)
     )
-    for number, digest, record, received_at in connection.execute(taken_in):
+    for number, digest, record, received_at in connection.execute(taken_in).all():
         if digest not in by_digest:
             continue
         submission = codec.decode_submission(record)
@@ -711,29 +700,6 @@ def _entries(
             submission = replace(submission, team=teams[number])
         for row, scoring in by_digest[digest]:
             folds = outcomes[row.id]
-            entries.append(
-                BoardEntry(
-                    submission=submission,
-                    run_key=codec.decode_key(row.key),
-                    data=_data_info(row.data_kind, row.data_digest),
-                    isolation=row.isolation,
-                    accounting=row.accounting,
-                    received_at=received_at,
-                    run_at=row.created_at,
-                    versions=_versions(row.versions),
-                    scoring=scoring,
-                    folds=RecordedFolds([folds[job] for job in sorted(folds)]),
-                )
-            )
+            outcomes_of_run = RecordedFolds([folds[job] for job in sorted(folds)])
+            entries.append(recorded_entry(row, submission, received_at, scoring, outcomes_of_run))
     return entries
-
-
-@lru_cache(maxsize=1000)
-def _data_info(kind: Any, digest: str) -> DataInfo:
-    return DataInfo(kind=kind, digest=digest)
-
-
-@lru_cache(maxsize=1000)
-def _versions(text: str) -> dict[str, str]:
-    versions: dict[str, str] = codec.loads(text)
-    return versions

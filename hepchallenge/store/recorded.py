@@ -1,17 +1,19 @@
-"""Outcomes of folds as they are recorded, decoded when somebody looks at them.
+"""Entries as they are recorded: what a board does not rank by is decoded when somebody looks at it.
 
-A board of many submissions ranks by scores and shows the folds of few.
+A board of many submissions ranks by scores and shows the folds and keys of few.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import overload
+from dataclasses import fields
+from functools import cached_property, lru_cache
+from typing import Any, overload
 
-from hepchallenge.records import FoldOutcome
+from hepchallenge.records import BoardEntry, DataInfo, FoldOutcome, RunKey, Scoring, Submission
 from hepchallenge.store import codec
 
-__all__ = ["RecordedFolds"]
+__all__ = ["RecordedEntry", "RecordedFolds", "recorded_entry"]
 
 
 class RecordedFolds(Sequence[FoldOutcome]):
@@ -54,3 +56,56 @@ class RecordedFolds(Sequence[FoldOutcome]):
 
     def __repr__(self) -> str:
         return repr(self._outcomes())
+
+
+class RecordedEntry(BoardEntry):
+    """An entry that decodes its key and versions on demand; equal to the plain entry with the same fields."""
+
+    @cached_property
+    def run_key(self) -> RunKey:
+        """Everything that decides what the run computes."""
+        return codec.decode_key(vars(self)["key_text"])
+
+    @cached_property
+    def versions(self) -> dict[str, str]:
+        """Versions of interpreter and libraries."""
+        return _versions(vars(self)["versions_text"])
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, BoardEntry):
+            return NotImplemented
+        return all(getattr(self, f.name) == getattr(other, f.name) for f in fields(BoardEntry))
+
+    __hash__ = BoardEntry.__hash__
+
+
+def recorded_entry(
+    run: Any, submission: Submission, received_at: str, scoring: Scoring, folds: RecordedFolds
+) -> RecordedEntry:
+    """Return the entry of a row of `schema.runs`."""
+    entry = RecordedEntry.__new__(RecordedEntry)
+    # Past the frozen dataclass: its constructor would want all fields decoded, and costs as much as the rest.
+    vars(entry).update(
+        submission=submission,
+        data=_data_info(run.data_kind, run.data_digest),
+        isolation=run.isolation,
+        accounting=run.accounting,
+        received_at=received_at,
+        run_at=run.created_at,
+        scoring=scoring,
+        folds=folds,
+        key_text=run.key,
+        versions_text=run.versions,
+    )
+    return entry
+
+
+@lru_cache(maxsize=1000)
+def _data_info(kind: Any, digest: str) -> DataInfo:
+    return DataInfo(kind=kind, digest=digest)
+
+
+@lru_cache(maxsize=1000)
+def _versions(text: str) -> dict[str, str]:
+    versions: dict[str, str] = codec.loads(text)
+    return versions

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from store_records import key, open_run
 
 from hepchallenge.exceptions import StoreError
 from hepchallenge.records import (
+    BoardEntry,
     FoldOutcome,
     Limits,
     PhaseUsage,
@@ -246,3 +247,17 @@ def test_recorded_folds_are_equal_to_their_tuple() -> None:
     assert recorded != outcomes[:2]
     assert recorded == RecordedFolds([codec.encode_fold(outcome) for outcome in outcomes])
     assert (len(recorded), recorded[1], recorded[1:]) == (3, outcomes[1], outcomes[1:])
+
+
+def test_a_recorded_entry_is_equal_to_a_plain_one_with_the_same_fields(store: Store) -> None:
+    run = open_run(store)
+    store.record_fold(run, FoldOutcome(fold=0, verdict=Verdict.SCORED))
+    store.record_scoring(run, Scoring(verdict=Verdict.SCORED, scores={"auc": {"test": 0.5}}))
+    (recorded,) = store.entries("higgsml")
+    plain = BoardEntry(**{f.name: getattr(recorded, f.name) for f in fields(BoardEntry)})
+    assert recorded == plain
+    assert plain == recorded
+    assert recorded.run_key == run.key
+    other = replace(recorded, received_at="never")
+    assert (other.received_at, other.run_key) == ("never", run.key)
+    assert other != plain
