@@ -26,6 +26,7 @@ import numpy as np
 
 from hepchallenge.board import FORMATS, export
 from hepchallenge.cli.leaderboard import load_board
+from hepchallenge.collector import without_collector
 from hepchallenge.contract import BoardRules
 from hepchallenge.records import FoldOutcome, Limits, RunKey, Scoring, StoredArray, Submission, Verdict
 from hepchallenge.store import codec, open_workspace, schema
@@ -149,13 +150,15 @@ def main() -> None:
             started = time.perf_counter()
             n_rows = read_rows(workspace)
             read.append(time.perf_counter() - started)
-            started = time.perf_counter()
-            board = load_board(CHALLENGE, workspace, rules=BoardRules(entry="best"))
-            steps["board"].append(time.perf_counter() - started)
-            for name in FORMATS:
+            # As the command does.
+            with without_collector():
                 started = time.perf_counter()
-                export(board, Path(folder) / f"out{number}", [name])
-                steps[name].append(time.perf_counter() - started)
+                board = load_board(CHALLENGE, workspace, rules=BoardRules(entry="best"))
+                steps["board"].append(time.perf_counter() - started)
+                for name in FORMATS:
+                    started = time.perf_counter()
+                    export(board, Path(folder) / f"out{number}", [name])
+                    steps[name].append(time.perf_counter() - started)
     print(f"{n_rows} rows of {options.submissions} submissions; ranked {len(board.ranked)}")
     sqlite = statistics.median(read)
     print(f"  {'SQLite':8s} {sqlite:6.2f} s")

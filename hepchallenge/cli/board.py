@@ -52,24 +52,26 @@ def command(
     """
     from hepchallenge.board import FORMATS, export
     from hepchallenge.cli.leaderboard import load_board, show_board
+    from hepchallenge.collector import without_collector
     from hepchallenge.contract import read_rules
     from hepchallenge.exceptions import UsageError
 
     if formats is not None and directory is None:
         raise UsageError("--format says what to export: give --export DIR too")
-    read = None if rules is None else read_rules(rules)
-    board = load_board(challenge, workspace, part, rules=read)
-    if directory is not None:
-        from hepchallenge.cli.site import exported_boards, site_extras
+    with without_collector():
+        read = None if rules is None else read_rules(rules)
+        board = load_board(challenge, workspace, part, rules=read)
+        if directory is not None:
+            from hepchallenge.cli.site import exported_boards, site_extras
 
-        wanted = list(FORMATS) if formats is None else [name.strip() for name in formats.split(",")]
-        folder, tables = Path(directory), [name for name in wanted if name != "html"]
-        boards = exported_boards(board, challenge, workspace, part, read)
-        written = [path for one in boards for path in export(one, folder, tables)]
-        if "html" in wanted:
-            names = [path.name for path in written]
-            with site_extras(boards, challenge, workspace, data, names) as extras:
-                written += export(boards[0], folder, ["html"], others=boards[1:], extras=extras)
-        for path in written:
-            click.echo(f"wrote {path}", err=True)
+            wanted = list(FORMATS) if formats is None else [name.strip() for name in formats.split(",")]
+            folder, tables = Path(directory), [name for name in wanted if name != "html"]
+            boards = exported_boards(board, challenge, workspace, part, read)
+            written = [path for one in boards for path in export(one, folder, tables)]
+            if "html" in wanted:
+                names = [path.name for path in written]
+                with site_extras(boards, challenge, workspace, data, names) as extras:
+                    written += export(boards[0], folder, ["html"], others=boards[1:], extras=extras)
+            for path in written:
+                click.echo(f"wrote {path}", err=True)
     show_board(board)
