@@ -190,9 +190,17 @@ def metric_infos(score_types: Iterable[Any]) -> tuple[MetricInfo, ...]:
     )
 
 
-def _resolve_part(part: Literal["public", "private", "cv"] | None, entries: Sequence[BoardEntry]) -> str:
-    """Return the scored part that an audience's board ranks by."""
-    have = {p for entry in entries for by_part in entry.scoring.scores.values() for p in by_part}
+def _parts(entries: Iterable[BoardEntry]) -> set[str]:
+    """Return the parts on which something is scored."""
+    have: set[str] = set()
+    for entry in entries:
+        for by_part in entry.scoring.scores.values():
+            have.update(by_part)
+    return have
+
+
+def _resolve_part(part: Literal["public", "private", "cv"] | None, have: set[str]) -> str:
+    """Return the scored part that an audience's board ranks by, of those on which something is scored."""
     if part == "cv":
         return "valid"
     if part == "private" and "private" in have:
@@ -206,9 +214,8 @@ def _resolve_part(part: Literal["public", "private", "cv"] | None, entries: Sequ
     raise UsageError(f"there is no {part} part: nothing was scored on test data; use --part cv")
 
 
-def _public_part(by: str, entries: Sequence[BoardEntry]) -> str:
+def _public_part(by: str, have: set[str]) -> str:
     """Return the part on which teams are judged while private scores are hidden."""
-    have = {p for entry in entries for by_part in entry.scoring.scores.values() for p in by_part}
     if by != "valid" and "public" in have:
         return "public"
     # A whole test set that has a private part is as secret as that.
@@ -376,8 +383,9 @@ def make_board(
 
     # Sorting is stable: what was received at the same moment stays in the store's order.
     shown = sorted(_one_a_submission(entries), key=lambda entry: entry.received_at)
-    by = _resolve_part(part, shown)
-    public_part = _public_part(by, shown)
+    have = _parts(shown)
+    by = _resolve_part(part, have)
+    public_part = _public_part(by, have)
     laddered = rules.ladder and part != "private" and by in ("public", "test")
     ruled = partial(
         _ruled_rows,

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from operator import itemgetter
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -38,7 +39,7 @@ from hepchallenge.exceptions import StoreError, UnknownName, UsageError
 from hepchallenge.records import BoardEntry, DataInfo, FoldOutcome, RunKey, Scoring, StoredArray, Submission
 from hepchallenge.store import codec, files, locks, schema
 from hepchallenge.store.receipts import Received, assigned_teams, read_choices, read_received
-from hepchallenge.store.recorded import RecordedFolds, recorded_entry
+from hepchallenge.store.recorded import RUN_COLUMNS, RecordedFolds, recorded_entry
 
 __all__ = ["DATABASE_NAME", "Run", "Store", "open_workspace"]
 
@@ -672,18 +673,20 @@ def _entries(
         for run_id, job, recorded in connection.execute(tried.order_by(table.c.id)).all():
             outcomes[run_id][job] = recorded
 
-    best: dict[str, tuple[bool, Any, Scoring]] = {}
-    for row in connection.execute(select(runs).where(fits).order_by(runs.c.attempt)).all():
-        scoring = _that_counts(scored[row.id])
+    columns = [runs.c[name] for name in ("id", "key_digest", "submission_digest", *RUN_COLUMNS)]
+    best: dict[str, tuple[bool, int, str, list[Any], Scoring]] = {}
+    for row in connection.execute(select(*columns).where(fits).order_by(runs.c.attempt)).all():
+        run_id, key_digest, digest, *run = row
+        scoring = _that_counts(scored[run_id])
         if scoring is None:
             continue
         own = scoring.verdict.is_participants_own
-        if row.key_digest not in best or own or not best[row.key_digest][0]:
-            best[row.key_digest] = (own, row, scoring)
+        if own or key_digest not in best or not best[key_digest][0]:
+            best[key_digest] = (own, run_id, digest, run, scoring)
 
-    by_digest: dict[str, list[tuple[Any, Scoring]]] = defaultdict(list)
-    for _, row, scoring in sorted(best.values(), key=lambda item: item[1].id):
-        by_digest[row.submission_digest].append((row, scoring))
+    by_digest: dict[str, list[tuple[int, list[Any], Scoring]]] = defaultdict(list)
+    for _, run_id, digest, run, scoring in sorted(best.values(), key=itemgetter(1)):
+        by_digest[digest].append((run_id, run, scoring))
 
     entries: list[BoardEntry] = []
     teams = assigned_teams(connection, challenge)
@@ -698,8 +701,8 @@ def _entries(
         submission = codec.decode_submission(record)
         if number in teams:
             submission = replace(submission, team=teams[number])
-        for row, scoring in by_digest[digest]:
-            folds = outcomes[row.id]
+        for run_id, run, scoring in by_digest[digest]:
+            folds = outcomes[run_id]
             outcomes_of_run = RecordedFolds([folds[job] for job in sorted(folds)])
-            entries.append(recorded_entry(row, submission, received_at, scoring, outcomes_of_run))
+            entries.append(recorded_entry(run, submission, received_at, scoring, outcomes_of_run))
     return entries

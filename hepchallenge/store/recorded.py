@@ -13,7 +13,10 @@ from typing import Any, overload
 from hepchallenge.records import BoardEntry, DataInfo, FoldOutcome, RunKey, Scoring, Submission
 from hepchallenge.store import codec
 
-__all__ = ["RecordedEntry", "RecordedFolds", "recorded_entry"]
+__all__ = ["RUN_COLUMNS", "RecordedEntry", "RecordedFolds", "recorded_entry"]
+
+RUN_COLUMNS = ("data_kind", "data_digest", "isolation", "accounting", "created_at", "key", "versions")
+"""Columns of `schema.runs` of which an entry is made."""
 
 
 class RecordedFolds(Sequence[FoldOutcome]):
@@ -80,22 +83,23 @@ class RecordedEntry(BoardEntry):
 
 
 def recorded_entry(
-    run: Any, submission: Submission, received_at: str, scoring: Scoring, folds: RecordedFolds
+    run: Sequence[Any], submission: Submission, received_at: str, scoring: Scoring, folds: RecordedFolds
 ) -> RecordedEntry:
-    """Return the entry of a row of `schema.runs`."""
+    """Return the entry of a run, given by its `RUN_COLUMNS`."""
+    kind, digest, isolation, accounting, run_at, key, versions = run
     entry = RecordedEntry.__new__(RecordedEntry)
     # Past the frozen dataclass: its constructor would want all fields decoded, and costs as much as the rest.
     vars(entry).update(
         submission=submission,
-        data=_data_info(run.data_kind, run.data_digest),
-        isolation=run.isolation,
-        accounting=run.accounting,
+        data=_data_info(kind, digest),
+        isolation=isolation,
+        accounting=accounting,
         received_at=received_at,
-        run_at=run.created_at,
+        run_at=run_at,
         scoring=scoring,
         folds=folds,
-        key_text=run.key,
-        versions_text=run.versions,
+        key_text=key,
+        versions_text=versions,
     )
     return entry
 
