@@ -223,7 +223,8 @@ def choose(
     rules = found.config.rules if rules is None else rules
     if rules.entry != "chosen":
         raise UsageError(
-            f'the board of {found.name} does not rank by choice but entry = "{rules.entry}"; see [board]'
+            f'the board of {found.name} does not rank by choice but entry = "{rules.entry}"; '
+            "see [board] of its challenge.toml, or give --rules"
         )
     if rules.reveal is not None and (now or datetime.now(UTC)) >= rules.reveal:
         raise UsageError(f"the private part was revealed at {rules.reveal}: nothing can be chosen any more")
@@ -255,8 +256,11 @@ def _resolve(received: Sequence[Received], wanted: str, team: str) -> Received:
         return [one for one in received if one.submission.name == name]
 
     matches = called(wanted)
-    if not matches and len(wanted) >= _LEAST_DIGEST:
-        matches = [one for one in received if one.submission.digest.startswith(wanted)]
+    if len(wanted) >= _LEAST_DIGEST:
+        # Both are looked for: a name may be made to look like another team's digest.
+        ids = {one.id for one in matches}
+        digests = [one for one in received if one.submission.digest.startswith(wanted)]
+        matches += [one for one in digests if one.id not in ids]
     if not matches and Path(wanted).exists():
         try:
             matches = called(submission_name(Path(wanted)))

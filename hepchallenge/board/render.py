@@ -320,10 +320,19 @@ def _rank_table(board: Board) -> Table:
     """Return the ranks, the score that ranks and what the runs used."""
     score = f"{clean(board.metric)} {_part(board.part)}"
     more = _more_heads(board)
-    table = _table(board, "Ranked", ["#", "submission"], [score, *more, *_USAGE], "digest")
+    # Names need the room where teams compete: then phases and what the runs used are for wider terminals.
+    teams = any(row.entry.submission.team for row in board.ranked)
+    if teams and more:
+        more = [head for head in more if head != "phase"]
+    usage = () if teams and more else _USAGE
+    names = ["#", "submission", "team"] if teams else ["#", "submission"]
+    table = _table(board, "Ranked", names, [score, *more, *usage], "digest")
     for row in board.ranked:
+        submission = row.entry.submission
+        called = [_name(row), clean(submission.team)][: len(names) - 1]
         value = _mean_and_spread(board, row, board.metric, board.part)
-        _add(table, [str(row.rank), _name(row), value, *_more(row, more), *_usage(row)])
+        used = [*_usage(row)[: len(usage)], _short(submission.digest)]
+        _add(table, [str(row.rank), *called, value, *_more(row, more), *used])
     return table
 
 

@@ -73,4 +73,6 @@ def command(challenge: str, directory: Path, kit: str | None) -> None:
     others = [other.name for other in found.kits if other != chosen]
     if others and kit is None:
         click.echo(f"other kits: {', '.join(others)} (--kit NAME)")
+    if (target / "submission.toml").exists():
+        click.echo(f"put your own team and title into {directory / 'submission.toml'}: it has the kit's")
     click.echo(f"score it with: hepchallenge score {found.argument} {directory}")

@@ -87,6 +87,8 @@ def command(
             words.append(f"refused: {safe_message(receipt.refusal)}")
         if receipt.admission.refusal:
             words.append(receipt.admission.refusal)
+        if not receipt.is_new and (receipt.admission.over_quota or at not in (None, moment)):
+            words.append("the first receipt counts; the same files can come again under another name only")
         refused = refused or bool(receipt.refusal) or receipt.admission.over_quota
         click.echo(f"{clean(record.name)} ({record.digest[:8]}): {', '.join(words)}")
     return 1 if refused else 0

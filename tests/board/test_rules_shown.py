@@ -40,8 +40,8 @@ ENTRIES = (
 )
 
 
-def terminal(shown: Board) -> str:
-    console = Console(width=300, file=io.StringIO(), legacy_windows=False)
+def terminal(shown: Board, width: int = 300) -> str:
+    console = Console(width=width, file=io.StringIO(), legacy_windows=False)
     to_terminal(shown, console)
     return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
 
@@ -61,6 +61,13 @@ def test_tables_for_people_show_moves_entries_and_phases_where_there_are_any() -
     assert "final \\| round" in to_markdown(private)
     for text in (terminal(board(*ENTRIES)), to_markdown(board(*ENTRIES))):
         assert not any(head in text for head in ("moved", "entries", "phase"))
+
+
+@pytest.mark.parametrize("width", [80, 300])
+def test_who_leads_is_told_by_team_on_a_narrow_terminal_too(width: int) -> None:
+    lines = terminal(ruled(part="private"), width).splitlines()
+    first = next(line for line in lines if line.split()[:1] == ["1"])
+    assert first.split()[1:3] == ["theirs", "them"]
 
 
 def test_tables_for_people_count_what_gave_way_and_list_what_came_late() -> None:

@@ -48,6 +48,12 @@ def test_a_named_kit_and_a_starting_kit_are_preferred(kit: Path, tmp_path: Path)
     assert (tmp_path / "s" / "README.md").read_text() == "mine\n"
 
 
+def test_who_copies_what_the_kit_says_of_itself_is_told_to_change_it(kit: Path, tmp_path: Path) -> None:
+    (kit / "submissions" / "beta" / "submission.toml").write_text('team = "baseline"\n')
+    assert "put your own team" in new(kit, tmp_path / "b", "--kit", "beta")
+    assert "put your own team" not in new(kit, tmp_path / "a", "--kit", "alpha")
+
+
 def test_an_empty_folder_is_filled_and_a_full_one_left_alone(kit: Path, tmp_path: Path) -> None:
     target = tmp_path / "mine"
     target.mkdir()
