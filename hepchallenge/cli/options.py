@@ -19,6 +19,8 @@ workspace_option = click.option(
 rules_option = click.option(
     "--rules",
     type=click.Path(dir_okay=False, path_type=Path),
+    envvar="HEPCHALLENGE_RULES",
     metavar="FILE",
-    help="Rules of the board instead of the challenge's: a TOML file with [board] and [[phase]].",
+    help="Rules of the board instead of the challenge's: a TOML file with [board] and [[phase]]; default: "
+    "the file that HEPCHALLENGE_RULES names, if any.",
 )

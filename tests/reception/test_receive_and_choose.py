@@ -27,7 +27,7 @@ CHOSEN = BoardRules(entry="chosen", reveal=MORNING + timedelta(days=1))
 @pytest.fixture
 def kit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    for name in ("HEPCHALLENGE_WORKSPACE", "HEPCHALLENGE_DATABASE"):
+    for name in ("HEPCHALLENGE_RULES", "HEPCHALLENGE_DATABASE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HEPCHALLENGE_WORKSPACE", str(tmp_path / "workspace"))
@@ -273,6 +273,14 @@ def test_choosing_by_the_command_reaches_the_board(received: Path) -> None:
     assert shown.exception is None
     lines = Path("out", "small-test.csv").read_text().splitlines()
     assert [line.split(",")[:3] for line in lines[1:]] == [["1", "us3", "us"]]
+
+
+def test_rules_can_be_named_once_for_all_commands(received: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    day = '[[phase]]\nname = "day"\nend = 2026-01-01T00:00:00Z\n'
+    Path("rules.toml").write_text(f'[board]\nentry = "chosen"\n{day}')
+    monkeypatch.setenv("HEPCHALLENGE_RULES", "rules.toml")
+    assert "late: received after" in run(receive_command, received, mine(received / "new", 9)).output
+    assert "us2: late" in str(run(choose_command, received, "us2").exception)
 
 
 def test_rules_that_are_not_understood_are_an_error_of_the_command(received: Path) -> None:
