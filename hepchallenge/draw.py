@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from hepchallenge.stage.stage import Staged
     from hepchallenge.store import Store
 
-__all__ = ["DRAWN_PARTS", "draw", "results_folder", "wanted"]
+__all__ = ["DRAWN_PARTS", "Material", "NothingToDraw", "draw", "material_of", "results_folder", "wanted"]
 
 DRAWN_PARTS = ("valid", "test")
 """Parts that can be drawn: `valid`, whose truth participants have, or `test`, whose truth is hidden."""
@@ -48,7 +48,7 @@ def results_folder(root: Path, challenge: str, name: str, digest: str, part: str
 
 
 @dataclass(frozen=True)
-class _Material:
+class Material:
     """What one picture is made of: one item a row or event of the part that is drawn.
 
     `gates` has by name of the gate the truth and the prediction of its sample.
@@ -100,21 +100,28 @@ def _rows_of(values: Any, rows: Any) -> Any:
     return _Chosen(values, [int(row) for row in rows])
 
 
-class _NothingToDraw(UsageError):
+class NothingToDraw(UsageError):
     """Why one submission has no picture."""
 
 
-def _material(store: Store, staged: Staged, entry: BoardEntry, part: str) -> _Material:
+def material_of(store: Store, staged: Staged, entry: BoardEntry, part: str) -> Material:
+    """Return what a submission predicted on a part, with its truth: of several folds and trainings the first.
+
+    Raises
+    ------
+    NothingToDraw
+        If it has no predictions there, or their truth is not known.
+    """
     # What fails a gate has predictions too, and its pictures show why it failed.
     if entry.scoring.verdict not in (Verdict.SCORED, Verdict.GATE_FAILED):
-        raise _NothingToDraw(f"its verdict is {entry.scoring.verdict.value}")
+        raise NothingToDraw(f"its verdict is {entry.scoring.verdict.value}")
     outcome = next((o for o in entry.folds if (o.fold, o.training) == (_FOLD, _TRAINING)), None)
     if part == "valid" and entry.submission.kind == "predictions":
-        raise _NothingToDraw("a prediction file has no predictions on valid; see --part test")
+        raise NothingToDraw("a prediction file has no predictions on valid; see --part test")
     if part == "test" and staged.truth.y_test is None:
-        raise _NothingToDraw("the truth of the test rows is not known here")
+        raise NothingToDraw("the truth of the test rows is not known here")
     if outcome is None:
-        raise _NothingToDraw(f"fold {_FOLD} is not recorded")
+        raise NothingToDraw(f"fold {_FOLD} is not recorded")
     of = _material_of_rows if staged.events is None else _material_of_events
     material = of(store, staged, outcome, part)
     gates = {
@@ -125,22 +132,22 @@ def _material(store: Store, staged: Staged, entry: BoardEntry, part: str) -> _Ma
     return replace(material, gates=gates)
 
 
-def _material_of_rows(store: Store, staged: Staged, outcome: FoldOutcome, part: str) -> _Material:
+def _material_of_rows(store: Store, staged: Staged, outcome: FoldOutcome, part: str) -> Material:
     from hepchallenge.bundle import load_bundle
 
     which = "train" if part == "valid" else "test"
     inputs = staged.train_inputs if part == "valid" else staged.test_inputs
     if which not in outcome.predictions or inputs is None:
-        raise _NothingToDraw(f"it has no predictions on {part}")
+        raise NothingToDraw(f"it has no predictions on {part}")
     predictions = store.load_array(outcome.predictions[which])
     truth = staged.truth
     if part == "test":
-        return _Material(truth.y_test, predictions, load_bundle(inputs))
+        return Material(truth.y_test, predictions, load_bundle(inputs))
     rows = truth.folds[_FOLD][1]
-    return _Material(_rows_of(truth.y_train, rows), predictions[rows], _rows_of(load_bundle(inputs), rows))
+    return Material(_rows_of(truth.y_train, rows), predictions[rows], _rows_of(load_bundle(inputs), rows))
 
 
-def _material_of_events(store: Store, staged: Staged, outcome: FoldOutcome, part: str) -> _Material:
+def _material_of_events(store: Store, staged: Staged, outcome: FoldOutcome, part: str) -> Material:
     assert staged.events is not None
     truth = staged.truth
     if part == "valid":
@@ -151,9 +158,9 @@ def _material_of_events(store: Store, staged: Staged, outcome: FoldOutcome, part
         truths, inputs = truth.y_test, staged.events.test
     keys = [f"{part}/{row}" for row in rows]
     if not keys or any(key not in outcome.predictions for key in keys):
-        raise _NothingToDraw(f"it has no predictions on {part}")
+        raise NothingToDraw(f"it has no predictions on {part}")
     predictions = recorded_predictions(store, outcome)
-    return _Material(_Chosen(truths, rows), _Chosen(predictions, keys), _Chosen(inputs, rows))
+    return Material(_Chosen(truths, rows), _Chosen(predictions, keys), _Chosen(inputs, rows))
 
 
 def wanted(entries: Sequence[BoardEntry], names: Sequence[str]) -> list[BoardEntry]:
@@ -198,7 +205,7 @@ def _label(entry: BoardEntry, part: str, staged: Staged) -> str:
     return ", ".join(words)
 
 
-def _draw_into(folder: Path, challenge: Challenge, material: _Material, label: str) -> list[Path]:
+def _draw_into(folder: Path, challenge: Challenge, material: Material, label: str) -> list[Path]:
     """Let pictures be made aside, then put each in its place; pictures drawn there before are removed."""
     from hepchallenge.data.files import told_when_full
 
@@ -215,7 +222,7 @@ def _draw_into(folder: Path, challenge: Challenge, material: _Material, label: s
     return [folder / name for name in made]
 
 
-def _call(challenge: Challenge, folder: Path, material: _Material, label: str) -> None:
+def _call(challenge: Challenge, folder: Path, material: Material, label: str) -> None:
     """Call the challenge's own function; what it raises becomes an error that names it."""
     problem = challenge.problem
     assert problem.draw_results is not None
@@ -294,8 +301,8 @@ def draw(
                 # A quick run may have read fewer rows.
                 staged[quick] = stage(loaded, path, info, inputs, quick=quick)
             try:
-                material = _material(store, staged[quick], entry, part)
-            except _NothingToDraw as error:
+                material = material_of(store, staged[quick], entry, part)
+            except NothingToDraw as error:
                 reasons.append(f"{clean(entry.submission.name)}: nothing drawn: {error}")
                 heard.say(reasons[-1])
                 continue

@@ -16,6 +16,7 @@ import rampwf as rw
 from numpy.typing import NDArray
 from sklearn.model_selection import ShuffleSplit
 
+from hepchallenge.challenges.tracking2d.curves import get_curves
 from hepchallenge.challenges.tracking2d.data import FEATURES, LABELS, NAME, make_toy_data, prepare_data
 from hepchallenge.challenges.tracking2d.pictures import draw_results
 from hepchallenge.data import open_prepared, read_table
@@ -24,6 +25,7 @@ from hepchallenge.scoring.clustering import ClusteringEfficiency
 __all__ = [
     "Predictions",
     "draw_results",
+    "get_curves",
     "get_cv",
     "get_test_data",
     "get_train_data",

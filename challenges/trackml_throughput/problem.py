@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from hepchallenge.challenges.trackml.access import EventReader, get_cv
+from hepchallenge.challenges.trackml.curves import get_curves
 from hepchallenge.challenges.trackml.data import prepare_data
 from hepchallenge.challenges.trackml.pictures import draw_results as draw_tracks
 from hepchallenge.challenges.trackml.workflow import TrackerWorkflow, TrackPredictions
@@ -19,6 +20,7 @@ from hepchallenge.scoring.trackml import SecondsPerEvent, TrackMLAccuracyPhase2,
 __all__ = [
     "Predictions",
     "draw_results",
+    "get_curves",
     "get_cv",
     "get_test_data",
     "get_test_parts",

@@ -93,5 +93,5 @@ def _curves(
         return best_curves(store, challenge, [row.entry for row in board.ranked], data=data)
     except HepChallengeError as error:
         # A board is worth having without them, such as where the data are no longer there.
-        click.echo(f"no ROC curves: {clean(str(error), 500)}", err=True)
+        click.echo(f"no curves: {clean(str(error), 500)}", err=True)
         return ()

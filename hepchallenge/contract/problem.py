@@ -49,6 +49,7 @@ class Problem:
     make_toy_data: Callable[..., None] | None = None
     prepare_data: Callable[..., None] | None = None
     draw_results: Callable[..., None] | None = None
+    get_curves: Callable[..., Any] | None = None
     gates: tuple[Gate, ...] = ()
 
     @property
@@ -294,5 +295,8 @@ def load_problem(folder: Path) -> Problem:
         ),
         prepare_data=names.optional("prepare_data", "as prepare_data(source, target)", "source", "target"),
         draw_results=names.optional("draw_results", f"as draw_results({', '.join(_DRAWN)})", *_DRAWN),
+        get_curves=names.optional(
+            "get_curves", "as get_curves(truth, predictions, inputs)", "truth", "predictions", "inputs"
+        ),
         gates=check_gates(file, getattr(names.module, "gates", ())),
     )

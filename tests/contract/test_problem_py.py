@@ -69,6 +69,7 @@ def test_a_missing_name_is_named(write: Write, name: str) -> None:
         ("get_test_ids = [1, 2]", "get_test_ids", "list [1, 2]"),
         ("def make_toy_data(target): pass", "make_toy_data", "make_toy_data(target)"),
         ("def draw_results(folder): pass", "draw_results", "draw_results(folder)"),
+        ("def get_curves(truth): pass", "get_curves", "get_curves(truth)"),
         ("gates = 1", "gates", "int 1"),
         ("def predictions_from_columns(c): pass", "prediction_file", "none although problem.py has"),
     ],

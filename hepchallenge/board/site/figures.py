@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from hepchallenge.board.ranking import RankedRow
-from hepchallenge.board.site.model import Curves, SiteBoard, cleaned, finite
+from hepchallenge.board.site.model import Curve, Curves, SiteBoard, cleaned, finite
 from hepchallenge.records import PARTS
 
 if TYPE_CHECKING:
@@ -28,6 +28,10 @@ _PIXELS = 100
 _MOST_POINTS = 2000
 """More become one picture within the SVG: a page with a hundred thousand paths is slow."""
 _MOST_LINES = 6
+_LARGEST = 1e100
+_MOST_WORDS = 500
+_BESIDE = 0.05
+"""Inches."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +53,8 @@ def can_draw() -> bool:
 
 def figures_of(site: SiteBoard) -> list[Drawn]:
     """Return the figures of a board that there is something to draw for."""
-    ranked = list(site.board.ranked)
+    # No axis reaches further: one absurd score must not keep the others from being drawn.
+    ranked = [row for row in site.board.ranked if abs(_value(row)) < _LARGEST]
     if not ranked:
         return []
     from hepchallenge.pictures import figure_style
@@ -215,7 +220,8 @@ def _against(site: SiteBoard, spent: Sequence[tuple[float, RankedRow]], words: s
 
 def _error(site: SiteBoard, row: RankedRow) -> float:
     errors = row.entry.scoring.errors.get(site.board.metric, {})
-    return (finite(errors.get(site.key)) or 0.0) if site.key in PARTS else 0.0
+    error = (finite(errors.get(site.key)) or 0.0) if site.key in PARTS else 0.0
+    return error if 0 < error < _LARGEST else 0.0
 
 
 def _front(spent: Sequence[tuple[float, RankedRow]], direction: int) -> list[tuple[float, RankedRow]]:
@@ -232,19 +238,60 @@ def _overlaid(site: SiteBoard, curves: Curves, number: int) -> Drawn:
 
     figure, axes = _axes(site, cleaned(curves.title, 60))
     styles = ("-", "--", "-.", ":", (0, (5, 1, 1, 1)), (0, (1, 1)))
-    for line, colour, style in zip(curves.lines[:_MOST_LINES], COLOURS, styles, strict=False):
+    markers = ("o", "s", "^", "D", "v", "P")
+    lines = curves.lines[:_MOST_LINES]
+    for place, (line, colour, style, marker) in enumerate(zip(lines, COLOURS, styles, markers, strict=False)):
         # An underscore in front would hide a label, and a dollar sign would begin a formula.
         label = "\u200a" + cleaned(line.label, 32).replace("$", r"\$")
-        axes.plot(line.x, line.y, color=colour, linestyle=style, linewidth=1.6, label=label)
+        if not line.low:
+            axes.plot(line.x, line.y, color=colour, linestyle=style, linewidth=1.6, label=label)
+            continue
+        # All have their points at the same places: bars stand beside each other, not over each other.
+        inches = (place - (len(lines) - 1) / 2) * _BESIDE
+        _with_bars(figure, axes, line, inches, color=colour, linestyle=style, marker=marker, label=label)
+    if curves.log_x:
+        _logarithmic_x(axes, [x for line in lines for x in line.x])
     if curves.log_y:
         axes.set_yscale("log")
     axes.set_xlabel(cleaned(curves.x_label))
     axes.set_ylabel(cleaned(curves.y_label))
-    axes.margins(x=0.01)
-    axes.legend(loc="best", fontsize=8.5, frameon=False)
-    names = ", ".join(cleaned(line.label, 32) for line in curves.lines[:_MOST_LINES])
-    alt = f"{cleaned(curves.description, 300)} Shown: {names}."
-    return _drawn(figure, f"{site.key}-curves-{number}", alt, cleaned(curves.description, 300))
+    axes.margins(x=0.04 if any(line.low for line in lines) else 0.01)
+    # Looking for its place, a legend does not mind error bars: its words have a ground of their own.
+    axes.legend(loc="best", fontsize=8.5, frameon=True, framealpha=0.85, edgecolor="none")
+    names = ", ".join(cleaned(line.label, 32) for line in lines)
+    words = cleaned(curves.description, _MOST_WORDS)
+    return _drawn(figure, f"{site.key}-curves-{number}", f"{words} Shown: {names}.", words)
+
+
+def _logarithmic_x(axes: Axes, values: Sequence[float]) -> None:
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    axes.set_xscale("log")
+    if max(values, default=1.0) < 1e3 * min(values, default=1.0):
+        # With less than three decades matplotlib labels so much between them that words overlap.
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def _with_bars(figure: Figure, axes: Axes, line: Curve, inches: float, **look: Any) -> None:
+    """Draw points with error bars, joined and so far to the right of their places."""
+    import numpy as np
+    from matplotlib.transforms import ScaledTranslation
+
+    drawn = axes.errorbar(
+        line.x,
+        line.y,
+        yerr=(np.subtract(line.y, line.low), np.subtract(line.high, line.y)),
+        markersize=4,
+        linewidth=0.8,
+        elinewidth=1.3,
+        **look,
+    )
+    # Moved only now: the frame is found from where points are in the units of the axes.
+    shift = ScaledTranslation(inches, 0, figure.dpi_scale_trans)
+    for artist in drawn.get_children():
+        artist.set_transform(axes.transData + shift)
 
 
 def _drawn(figure: Figure, stem: str, alt: str, caption: str) -> Drawn:

@@ -33,11 +33,13 @@ _PLAIN = re.compile(r"[!-~]+(?: [!-~]+)*")
 
 @dataclass(frozen=True, kw_only=True)
 class Curve:
-    """One line of a figure: a label (anybody's text) and its points."""
+    """One line of a figure: a label (anybody's text), its points, and the ends of their error bars if any."""
 
     label: str
     x: tuple[float, ...]
     y: tuple[float, ...]
+    low: tuple[float, ...] = ()
+    high: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +52,7 @@ class Curves:
     x_label: str
     y_label: str
     lines: tuple[Curve, ...]
+    log_x: bool = False
     log_y: bool = False
 
 
