@@ -94,14 +94,32 @@ def clean(text: str, limit: int = 60) -> str:
 
 
 _QUOTED_PATH = re.compile(r"""(["'`])(?:~|[A-Za-z]:|file:)?[/\\][^"'`\n]*[/\\]([^"'`\n/\\]*)\1""")
-_BARE_PATH = re.compile(
-    r"""(?:(?<=^)|(?<=[\s"'`(\[{<=,:;|]))(?:~|[A-Za-z]:)?(?:[/\\]+[^\s"'`/\\:,;)\]}>|]+)+[/\\]?"""
+_BARE_PATH = re.compile(r"""(?<![\w./\\)\]}%])(?:~|[A-Za-z]:)?(?:[/\\]+[^\s"'`/\\:,;)\]}>|]+)+[/\\]?""")
+_TRACEBACK = re.compile(
+    r"Traceback\W{1,9}(?:most\s+recent\s+call|innermost)\W{1,9}last\W{0,9}", re.IGNORECASE
 )
-_TRACEBACK = re.compile(r"Traceback \(most recent call last\):", re.IGNORECASE)
+_FRAME = re.compile(r"""File (?:"[^"]*"|'[^']*'), line \d+(?:, in \S+)?""")
+_ERROR = re.compile(r"(?<!\w)[A-Za-z_][\w.]*(?:Error|Exception|Exit|Interrupt|Warning)(?=:|\s|$)")
 
 
 def _last_name(match: re.Match[str]) -> str:
     return re.split(r"[/\\]", match.group(0).rstrip("/\\"))[-1]
+
+
+def _without_traceback(message: str) -> str:
+    """Return what stands before the first traceback and, of the last one, the error itself."""
+    markers = list(_TRACEBACK.finditer(message))
+    if not markers:
+        return message
+    lines = [line for line in message[markers[-1].end() :].splitlines() if any(map(str.isalnum, line))]
+    error = lines[-1] if lines else ""
+    # Lines may have been joined before. The code of the last frame follows it, and then the error.
+    if frames := list(_FRAME.finditer(error)):
+        error = error[frames[-1].end() :]
+        found = list(_ERROR.finditer(error))
+        told = [at for at in found if error[at.end() : at.end() + 1] == ":"] or found[-1:]
+        error = error[told[0].start() :] if told else ""
+    return f"{message[: markers[0].start()]} {error}"
 
 
 def safe_message(message: str, limit: int = 200) -> str:
@@ -110,11 +128,7 @@ def safe_message(message: str, limit: int = 200) -> str:
     Of a traceback only what stands before it and its last line, the error itself, are kept; of a path
     only its last component.
     """
-    message = message[:100_000]
-    trace = _TRACEBACK.search(message)
-    if trace:
-        lines = [line for line in message[trace.end() :].splitlines() if line.strip()]
-        message = f"{message[: trace.start()]} {lines[-1] if lines else ''}"
+    message = _without_traceback(message[:100_000])
     message = _QUOTED_PATH.sub(r"\1\2\1", message)
     message = _BARE_PATH.sub(_last_name, message)
     host = platform.node()

@@ -99,6 +99,8 @@ def test_a_hostile_name_shows_what_it_is(name: str, shown: str) -> None:
         ("see file:///srv/x/y", "see file:y"),
         ("at C:\\Users\\me\\a.py", "at a.py"),
         ("~/private/a and ~bob", "a and ~bob"),
+        ("-/srv/x/y *\\\\host\\share\\z", "-y *z"),
+        ("shape (3,)/(4,), [a]/b and 5 %/h", "shape (3,)/(4,), [a]/b and 5 %/h"),
         ("and/or 1/2, km / h", "and/or 1/2, km / h"),
         ("fold 1: expected 3 rows, found 2", "fold 1: expected 3 rows, found 2"),
     ],
@@ -107,12 +109,31 @@ def test_a_message_names_no_folder(message: str, shown: str) -> None:
     assert safe_message(message) == shown
 
 
-def test_of_a_traceback_only_the_error_is_kept() -> None:
-    message = (
-        "fold 2: Traceback (most recent call last):\n"
-        '  File "/home/alice/kit/classifier.py", line 5, in fit\n    secret()\nValueError: no good\n'
-    )
-    assert safe_message(message) == "fold 2: ValueError: no good"
+TRACE = (
+    "Traceback (most recent call last):\n"
+    '  File "/home/alice/kit/classifier.py", line 5, in fit\n    secret()\nValueError: no good\n'
+)
+
+
+@pytest.mark.parametrize(
+    "trace",
+    [
+        TRACE,
+        " ".join(TRACE.split()),
+        f"{TRACE}\nDuring handling of the above exception, another exception occurred:\n\n{TRACE}",
+        " ".join(f"{TRACE}\nThe above exception was the direct cause of:\n{TRACE}".split()),
+        TRACE.replace("k (most", "k\u200b  (most").replace("last):", "last)"),
+        TRACE.replace("most recent call", "innermost"),
+        f"{TRACE[:-1]} Traceback (most recent call last): ValueError: no good",
+        f"{TRACE}    +----------------------------------\n",
+    ],
+)
+def test_of_tracebacks_only_the_last_error_is_kept(trace: str) -> None:
+    assert safe_message(f"fold 2: {trace}") == "fold 2: ValueError: no good"
+
+
+def test_a_traceback_that_is_cut_off_names_no_file() -> None:
+    assert safe_message(" ".join(TRACE.split()[:9])) == ""
 
 
 def test_a_message_does_not_name_the_host(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from hepchallenge.board.ranking import Board, RankedRow
+from hepchallenge.board.text import LARGE, large
 from hepchallenge.text import clean
 
 if TYPE_CHECKING:
@@ -128,7 +129,10 @@ def _numbers(before: float | None, after: float | None, precision: int) -> tuple
     """Return two numbers with the metric's decimals, or as many more as are needed to tell them apart."""
 
     def shown(decimals: int) -> tuple[str, str]:
-        first, second = ("-" if value is None else f"{value:.{decimals}f}" for value in (before, after))
+        first, second = (
+            "-" if value is None else f"{value:.{decimals}f}" if abs(value) < LARGE else large(value)
+            for value in (before, after)
+        )
         return first, second
 
     decimals = precision

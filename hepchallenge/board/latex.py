@@ -8,12 +8,15 @@ from collections.abc import Iterable
 from decimal import ROUND_HALF_EVEN, Decimal
 
 from hepchallenge.board.ranking import Board, RankedRow
+from hepchallenge.board.text import LARGE, large
 from hepchallenge.text import clean
 
 __all__ = ["latex_text", "rounded", "to_latex"]
 
 _MOST_ROWS = 100
 """A table has to fit on a page or two."""
+_MORE_DIGITS = 6
+"""Than a metric's own decimals, at most."""
 
 _SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -71,7 +74,8 @@ def rounded(value: float, errors: Iterable[float | None], precision: int) -> lis
     """Return a value and its errors as text, rounded as the Particle Data Group rounds.
 
     The smallest error above 0 decides how many decimals all of them get; without one, `precision` does.
-    Errors that are missing or not finite are left out.
+    Errors that are missing or not finite are left out; those of less than a millionth of the last digit of
+    `precision` decide nothing. From 1e15 on numbers are written with a power of ten.
 
     Examples
     --------
@@ -83,10 +87,14 @@ def rounded(value: float, errors: Iterable[float | None], precision: int) -> lis
     ['1300', '90']
     """
     known = [error for error in errors if error is not None and math.isfinite(error)]
-    positive = [error for error in known if error > 0]
+    # What is far below the digits that are shown is noise of rounding.
+    positive = [error for error in known if error > 10.0 ** -(precision + _MORE_DIGITS)]
     decimals = _decimals(min(positive)) if positive else precision
 
     def text(number: float) -> str:
+        if abs(number) >= LARGE:
+            mantissa, _, exponent = large(number).partition("e")
+            return rf"{mantissa} \times 10^{{{int(exponent)}}}"
         exact = Decimal(repr(float(number))).quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_EVEN)
         return f"{exact:.{max(decimals, 0)}f}"
 

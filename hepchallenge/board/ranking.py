@@ -184,7 +184,8 @@ def metric_infos(score_types: Iterable[Any]) -> tuple[MetricInfo, ...]:
         MetricInfo(
             name=str(score_type.name),
             lower_is_better=bool(score_type.is_lower_the_better),
-            precision=int(score_type.precision),
+            # No double has more, and pages cannot show more than a hundred.
+            precision=min(int(score_type.precision), 17),
         )
         for score_type in score_types
     )
@@ -207,6 +208,11 @@ def _resolve_part(part: Literal["public", "private", "cv"] | None, have: set[str
         return "private"
     if part != "private" and "public" in have:
         return "public"
+    if part != "private" and "private" in have:
+        # All rows of the test set are private, so its whole is as secret.
+        if part is None:
+            return "valid"
+        raise UsageError("there is no public part: the whole test set is private; use --part cv")
     if "test" in have:
         return "test"
     if part is None or not have:
@@ -229,6 +235,7 @@ def _ruled_rows(
     part: str,
     public_part: str,
     laddered: bool,
+    for_all: bool,
     rules: BoardRules,
     chosen: Mapping[str, Sequence[str]],
     replicas: Replicas | None,
@@ -254,6 +261,11 @@ def _ruled_rows(
         for number, ruling in enumerate(rulings):
             answer = ruling.rung.value if ruling.rung else None
             told[number] = answered(entries[number], metric.name, part, answer)
+    elif for_all and part in ("public", "test"):
+        for number, ruling in enumerate(rulings):
+            # What is outside all quotas must not be told its score, or it need not keep any.
+            if ruling.admission.refusal and not ruling.admission.late:
+                told[number] = answered(entries[number], metric.name, part, None)
     row_of: dict[int, RankedRow] = {}
     competing: list[BoardEntry] = []
     gave_way: list[RankedRow] = []
@@ -392,6 +404,7 @@ def make_board(
         shown,
         first[0],
         public_part=public_part,
+        for_all=part != "private",
         rules=rules,
         chosen=chosen,
         replicas=replicas,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from hepchallenge.board.latex import to_latex
 from hepchallenge.board.ranking import ALL_PARTS, Board, RankedRow
-from hepchallenge.board.text import csv_cell, file_stem, markdown_cell
+from hepchallenge.board.text import LARGE, csv_cell, file_stem, large, markdown_cell
 from hepchallenge.exceptions import UnknownName
 from hepchallenge.records import PARTS
 from hepchallenge.text import clean, safe_message
@@ -39,7 +39,9 @@ _PUBLISHED = "Published, on the original data; not ranked"
 
 
 def _number(value: float | None, precision: int) -> str:
-    return "" if value is None or not math.isfinite(value) else f"{value:.{precision}f}"
+    if value is None or not math.isfinite(value):
+        return ""
+    return f"{value:.{precision}f}" if abs(value) < LARGE else large(value)
 
 
 def _mean_and_spread(board: Board, row: RankedRow, metric: str, part: str) -> str:

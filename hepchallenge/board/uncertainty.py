@@ -43,6 +43,9 @@ MOST_COMPARED = 100
 FEWEST_REPLICAS = 100
 """Fewer say nothing of a probability of a few per cent."""
 
+# Squares of larger numbers overflow, and one absurd score would make all others ties.
+_LARGEST = 1e100
+
 # A difference that varies by less than this share of the scores varies by rounding alone.
 _ROUNDING = 1e-10
 
@@ -214,7 +217,9 @@ def with_uncertainties(
     list of RankedRow
         A row whose replicas are missing, fewer than `FEWEST_REPLICAS`, or not finite in more than half of
         the cases, is compared with none: it has no interval, and the intervals of the others leave room for
-        it. Where there are more than `MOST_COMPARED` rows, intervals are of ranks among the compared ones.
+        it. So is one of which too few replicas are finite where those of the others are, or whose score is
+        beyond 1e100. Where there are more than `MOST_COMPARED` rows, intervals are of ranks among the
+        compared ones.
     """
     ranked = [row for row in rows if row.rank is not None][:MOST_COMPARED]
     known: dict[int, FloatArray] = {}
@@ -222,6 +227,9 @@ def with_uncertainties(
         found = replicas(row.entry, part)
         if found is not None and found.ndim == 1 and len(found) >= FEWEST_REPLICAS:
             values = np.asarray(found, dtype=np.float64)
+            values = np.where(np.abs(values) <= _LARGEST, values, np.nan)
+            if abs(row.value or 0.0) > _LARGEST:
+                continue
             if 2 * np.count_nonzero(np.isfinite(values)) >= len(values):
                 known[place] = values
     if not known:
@@ -231,26 +239,42 @@ def with_uncertainties(
     table = np.full((len(ranked), common), np.nan)
     for place, values in known.items():
         table[place] = values[:common]
-    places = np.array(sorted(known))
     scores = np.array([row.value for row in ranked], dtype=np.float64)
     filled = list(rows)
-    finite = np.isfinite(table[places]).all(axis=0)
-    if np.count_nonzero(finite) >= FEWEST_REPLICAS:
+    places, finite = _compared(table)
+    if len(places):
         better = np.zeros((len(ranked), len(ranked)), dtype=np.bool_)
         better[np.ix_(places, places)] = ordered_pairs(
             scores[places], table[places][:, finite], lower_is_better, confidence
         )
-        intervals, ties = rank_intervals(better), _ties_of_known(better, known)
-        for place in known:
+        intervals, ties = rank_intervals(better), _ties_of_known(better, set(places))
+        for place in places:
             filled[place] = replace(filled[place], rank_interval=intervals[place], tie=ties[place])
     for place, holds in enumerate(probabilities_to_hold(scores, table, lower_is_better)):
         filled[place] = replace(filled[place], holds=holds)
     return filled
 
 
-def _ties_of_known(better: BoolArray, known: dict[int, FloatArray]) -> list[int | None]:
+def _compared(table: FloatArray) -> tuple[list[int], BoolArray]:
+    """Return the rows to compare with each other, and the replicas that are finite in all of them.
+
+    Rows with holes are taken last, and only if `FEWEST_REPLICAS` are left then: whoever sends submissions
+    whose replicas often cannot be computed must not take the intervals of all others away.
+    """
+    known = np.isfinite(table)
+    finite = np.ones(table.shape[1], dtype=np.bool_)
+    places = []
+    for place in np.argsort(-known.sum(axis=1), kind="stable"):
+        common = finite & known[place]
+        if np.count_nonzero(common) >= FEWEST_REPLICAS:
+            finite = common
+            places.append(int(place))
+    return sorted(places), finite
+
+
+def _ties_of_known(better: BoolArray, known: set[int]) -> list[int | None]:
     """Return `tie_groups` such that a row that is not compared is alone."""
     fenced = better.copy()
-    for place in set(range(len(better))) - known.keys():
+    for place in set(range(len(better))) - known:
         fenced[place] = True
     return tie_groups(fenced)

@@ -76,8 +76,11 @@ def main() -> NoReturn:
     try:
         code = cli(standalone_mode=False)
     except HepChallengeError as error:
+        from hepchallenge.text import safe_text
+
         click.secho("error: ", fg="red", nl=False, err=True)
-        click.echo(str(error), err=True)
+        # It may quote a stranger's name.
+        click.echo(safe_text(str(error)), err=True)
         sys.exit(error.exit_code)
     except click.exceptions.Abort:
         click.echo("interrupted; what is done is recorded, the same command goes on from there", err=True)

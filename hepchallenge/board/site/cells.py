@@ -6,6 +6,8 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from hepchallenge.board.text import LARGE, large
+
 __all__ = ["Column", "Kind", "Value", "cell_classes", "cell_text", "fixed", "grouped"]
 
 Kind = Literal[
@@ -70,9 +72,9 @@ class Column:
 def fixed(value: float, digits: int) -> str:
     """Return a number with so many decimals and a true minus sign; never a negative zero.
 
-    A tie goes to the even digit, as everywhere in this package.
+    A tie goes to the even digit, as everywhere in this package. From 1e15 on it has a power of ten.
     """
-    text = f"{value:.{digits}f}"
+    text = f"{value:.{digits}f}" if abs(value) < LARGE else large(value)
     if text.startswith("-"):
         text = text[1:] if float(text) == 0 else _MINUS + text[1:]
     return text

@@ -48,6 +48,8 @@
 
   // toFixed rounds a tie up; the rest of the package goes to the even digit.
   function fixed(value, digits) {
+    // A score of 1e308 would fill the page.
+    if (Math.abs(value) >= 1e15) return (value < 0 ? "\u2212" : "") + Math.abs(value).toExponential(5);
     let text = Math.abs(value).toFixed(digits);
     const scaled = Math.abs(value) * 10 ** digits;
     const below = Math.floor(scaled);
