@@ -91,9 +91,10 @@ def get_curves(truth: Ints, predictions: NDArray[Any], inputs: Floats) -> list[M
         {
             "title": "Tracking efficiency against pT",
             "description": (
-                "Share of particles with at least four hits that have a cluster with more than half of their "
-                "hits, and no half of it from elsewhere, against transverse momentum from a circle through "
-                "their hits (1 T); bars are Clopper-Pearson intervals of one standard deviation."
+                "Share of particles with at least four hits that were found, against transverse momentum, "
+                "from a circle through their hits in 1 T: a cluster has more than half of the particle's hits, "
+                "and more than half of its own are the particle's. Bars are Clopper-Pearson intervals of one "
+                "standard deviation."
             ),
             "x_label": "pT from the true hits [GeV]",
             "y_label": "tracking efficiency",

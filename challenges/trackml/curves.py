@@ -60,9 +60,9 @@ def get_curves(
         {
             "title": "Tracking efficiency against pT",
             "description": (
-                "Share of charged particles with at least four hits that have a track with more than half of "
-                "their hits, and no half of it from elsewhere, in bins of transverse momentum; bars are "
-                "Clopper-Pearson intervals of one standard deviation."
+                "Share of charged particles with at least four hits that were found, against transverse "
+                "momentum: a track has more than half of the particle's hits, and more than half of its own are "
+                "the particle's. Bars are Clopper-Pearson intervals of one standard deviation."
             ),
             "x_label": "pT [GeV]",
             "y_label": "tracking efficiency",
