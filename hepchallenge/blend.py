@@ -25,7 +25,7 @@ from hepchallenge.text import clean, safe_message
 
 if TYPE_CHECKING:
     from hepchallenge.board import Board, MetricInfo
-    from hepchallenge.contract import Challenge
+    from hepchallenge.contract import BoardRules, Challenge
     from hepchallenge.scorer.scorer import Scorer
     from hepchallenge.stage.stage import Truth
     from hepchallenge.store import Store
@@ -129,7 +129,10 @@ class Blend:
                 for member in self.members
             ],
             "picks": [list(picks) for picks in self.picks],
-            "left_out": [asdict(one) for one in self.left_out],
+            "left_out": [
+                {"name": clean(one.name), "digest": one.digest, "reason": safe_message(one.reason)}
+                for one in self.left_out
+            ],
             "notes": list(self.notes),
         }
 
@@ -350,6 +353,7 @@ def blend(
     part: str | None = None,
     metric: str | None = None,
     min_improvement: float = 0.0,
+    rules: BoardRules | None = None,
     progress: Progress | None = None,
     on_step: Callable[[Step], None] = lambda step: None,
 ) -> Blend:
@@ -369,11 +373,14 @@ def blend(
     submissions
         Names, digests or folders of what may be taken; none means all that can.
     part
-        As for a board, `cv`, `public` or `private`: which scores the result holds.
+        As for a board, `cv`, `public` or `private`: which scores the result holds. What the Ladder hides is
+        in the result for `private` alone.
     metric
         The metric to improve; by default the official one.
     min_improvement
         As for `select`.
+    rules
+        Whether there is a Ladder; by default as the challenge says.
     on_step
         Hears how far things are.
 
@@ -397,13 +404,20 @@ def blend(
             f"{loaded.name} cannot be blended: two ways to group the hits of an event have no mean"
         )
     improved = metric or loaded.official_metric
+    rules = loaded.config.rules if rules is None else rules
+    hidden = rules.ladder and part != "private"
     if improved not in loaded.problem.metric_names:
         raise UnknownName("metric", improved, loaded.problem.metric_names)
     with open_workspace(workspace, must_exist=True) as store:
         path, info = data_for(loaded, data)
         inputs = store.workspace / "inputs"
         staged = stage(loaded, path, info, inputs, data_label=data_label, write_inputs=False)
-        board = _board(loaded, store.entries(loaded.name, data_digest=staged.data.digest), improved, part)
+        board = _board(
+            loaded,
+            store.entries(loaded.name, data_digest=staged.data.digest),
+            improved,
+            "cv" if hidden else part,
+        )
         candidates, left_out = _candidates(store, loaded, staged.truth, board, submissions)
         for one in left_out:
             heard.say(f"{one.name}: left out: {one.reason}")
@@ -421,9 +435,14 @@ def blend(
 
             picks.append(blender.select(fold, min_improvement, hear))
             on_step(replace(steps[-1], done=True))
-        return _result(
+        found = _result(
             loaded, new_scorer(loaded, staged.truth), board, blender, candidates, left_out, picks, staged.data
         )
+    if hidden and part != "cv":
+        # A submission's true score beside the board of the Ladder would tell what that hides.
+        note = "The Ladder hides the scores of the test set; they are shown with --part private"
+        return replace(found, notes=(*found.notes, note))
+    return found
 
 
 def _board(challenge: Challenge, entries: Sequence[BoardEntry], metric: str, part: str | None) -> Board:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hepchallenge.cli.options import workspace_option
+from hepchallenge.cli.options import rules_option, workspace_option
 from hepchallenge.cli.progress import ShownProgress
 
 if TYPE_CHECKING:
@@ -180,6 +180,7 @@ def export(blend: Blend, folder: Path) -> list[Path]:
     type=click.Choice(["public", "private", "cv"]),
     help="Show scores of no part that is more secret; default: public, without a test set cv.",
 )
+@rules_option
 @click.option("--metric", metavar="NAME", help="The metric to improve; default: the official one.")
 @click.option(
     "--min-improvement",
@@ -200,6 +201,7 @@ def command(
     workspace: str | None,
     data_label: str | None,
     part: str | None,
+    rules: Path | None,
     metric: str | None,
     min_improvement: float,
     directory: str | None,
@@ -215,6 +217,7 @@ def command(
     Exit code: 0 the blend has scores, 1 it has another verdict, 2 wrong usage.
     """
     from hepchallenge.blend import blend
+    from hepchallenge.contract import read_rules
 
     # What a kit or a library prints while it is imported must not mix with the answer.
     with contextlib.redirect_stdout(sys.stderr), _ShownSteps() as progress:
@@ -227,6 +230,7 @@ def command(
             part=part,
             metric=metric,
             min_improvement=min_improvement,
+            rules=None if rules is None else read_rules(rules),
             progress=progress,
             on_step=progress.step,
         )

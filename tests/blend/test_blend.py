@@ -192,3 +192,26 @@ def test_only_the_private_part_shows_private_scores(kit: Path, tmp_path: Path) -
     assert "=up\ufffd[red]" in printed
     assert "\u202e" not in printed
     assert "private" not in printed
+
+
+def test_what_the_ladder_hides_is_in_no_blend_but_the_private_one(kit: Path, tmp_path: Path) -> None:
+    workspace, rules = tmp_path / "w", tmp_path / "rules.toml"
+    sources = [shifted(tmp_path / "up", "3"), shifted(tmp_path / "down", "-2")]
+    hepchallenge.score(kit, sources, workspace=workspace)
+    rules.write_text("[board]\nladder = true\n")
+
+    def told(*words: object) -> set[str]:
+        document = json.loads(_run("blend", kit, "--workspace", workspace, "--json", *words).stdout)
+        parts = {
+            part
+            for key in ("blended", "foldwise_best", "best_single")
+            for part in document[key]["scores"]["distance"]
+        }
+        assert any("Ladder hides" in note for note in document["notes"]) == ("private" not in parts)
+        return parts
+
+    validation = {"train", "valid", "bagged_valid"}
+    assert told("--rules", rules) == told("--rules", rules, "--part", "public") == validation
+    assert told("--rules", rules, "--part", "private") > {*validation, "public", "private", "test"}
+    (kit / "challenge.toml").write_text(rules.read_text())
+    assert told() == validation
