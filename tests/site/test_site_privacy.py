@@ -10,13 +10,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from site_boards import METRICS, board, made
 
-from hepchallenge.board import make_board
+from hepchallenge.board import FORMATS, export, make_board
 from hepchallenge.board.site import Extras, export_site
 from hepchallenge.board.site.model import site_board
-from hepchallenge.records import Verdict
+from hepchallenge.contract import BoardRules
+from hepchallenge.records import BoardEntry, Verdict
 
 SECRET = 7.123456789
 TRACED = ("plantedcode", "Traceback", "line 31")
@@ -156,3 +158,68 @@ def test_two_names_of_one_digest_have_pages_of_their_own() -> None:
     two = replace(made(1, name="second"), received_at=made(2).received_at)
     keys = [key for key, _ in site_board(board(one, two)).rows]
     assert len(set(keys)) == 2
+
+
+def secretive(number: float, rules: BoardRules, part: str | None) -> Any:
+    """Return a board of submissions whose hidden numbers, and nothing else of them, depend on `number`."""
+
+    def planted(one: BoardEntry, place: int) -> BoardEntry:
+        # Also the order of the hidden scores is another.
+        secret = dict.fromkeys(("test", "private", "bagged_test", "bagged_private"), number * (5 - place))
+        public = dict.fromkeys(("train", "valid", "public", "bagged_public"), 3.0 + 0.1 * place)
+        both = {"ams": {**public, **secret}, "nll": {**public, **secret}}
+        gates = {"agreement": {"statistic": 0.1, "private": number, "test": {"x": number}}}
+        scoring = replace(
+            one.scoring, scores=both, errors=both, spread=both, training_spread=both, gates=gates
+        )
+        seconds = {"test/1": number, "valid/0": 0.5}
+        folds = tuple(replace(fold, event_seconds=seconds) for fold in one.folds)
+        return replace(one, scoring=replace(scoring, fold_scores=(both,) * 3), folds=folds)
+
+    def replicas(one: BoardEntry, part: str) -> np.ndarray:
+        rng = np.random.default_rng(len(one.submission.name))
+        hidden = number if part in ("private", "test") else 1.0
+        return one.scoring.scores["ams"][part] + hidden * rng.normal(0, 0.1, 200)
+
+    entries = [planted(made(place, name="x" * place, team=f"t{place % 3}"), place) for place in range(1, 6)]
+    entries.append(made(6, verdict=Verdict.INVALID_SUBMISSION, message="row 3 is NaN"))
+    return make_board(
+        entries,
+        challenge="small",
+        metrics=METRICS,
+        official_metric="ams",
+        part=part,  # type: ignore[arg-type]
+        rules=rules,
+        replicas=replicas,
+        chosen={"t1": (f"{1:08x}" * 8,)},
+    )
+
+
+@pytest.mark.parametrize(
+    ("rules", "part"),
+    [
+        (BoardRules(), None),
+        (BoardRules(), "cv"),
+        (BoardRules(entry="best"), "public"),
+        (BoardRules(entry="chosen", most_chosen=2), None),
+        (BoardRules(entry="best", ladder=True), None),
+        (BoardRules(entry="last", ladder=True, ladder_step=0.1), "public"),
+    ],
+)
+def test_no_exported_byte_depends_on_a_hidden_number(
+    tmp_path: Path, rules: BoardRules, part: str | None
+) -> None:
+    for name, number in (("one", 0.25), ("other", -77.125)):
+        export(secretive(number, rules, part), tmp_path / name, FORMATS)
+    one, other = content(tmp_path / "one"), content(tmp_path / "other")
+    assert len(one) > 10
+    assert one == other
+    private = [export(secretive(n, rules, "private"), tmp_path / str(n), ["csv"]) for n in (0.25, -77.125)]
+    assert private[0][0].read_bytes() != private[1][0].read_bytes()
+
+
+@pytest.mark.parametrize("value", [1e308, -1e308])
+def test_one_absurd_score_does_not_stop_a_site(tmp_path: Path, value: float) -> None:
+    export_site([board(made(1), made(2, name="absurd", ams=value))], tmp_path)
+    assert "1.00000e+308" in (tmp_path / "index.html").read_text()
+    assert len(list(tmp_path.glob("site-*/figures/*.svg"))) == 2
