@@ -92,9 +92,9 @@ def get_curves(truth: Ints, predictions: NDArray[Any], inputs: Floats) -> list[M
             "title": "Tracking efficiency against pT",
             "description": (
                 "Share of particles with at least four hits that were found, against transverse momentum, "
-                "from a circle through their hits in 1 T: a cluster has more than half of the particle's hits, "
-                "and more than half of its own are the particle's. Bars are Clopper-Pearson intervals of one "
-                "standard deviation."
+                "from a circle through their hits in 1 T: a cluster has more than half of the particle's "
+                "hits, and more than half of its own are the particle's. Bars are Clopper-Pearson intervals "
+                "of one standard deviation."
             ),
             "x_label": "pT from the true hits [GeV]",
             "y_label": "tracking efficiency",

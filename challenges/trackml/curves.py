@@ -61,8 +61,8 @@ def get_curves(
             "title": "Tracking efficiency against pT",
             "description": (
                 "Share of charged particles with at least four hits that were found, against transverse "
-                "momentum: a track has more than half of the particle's hits, and more than half of its own are "
-                "the particle's. Bars are Clopper-Pearson intervals of one standard deviation."
+                "momentum: a track has more than half of the particle's hits, and more than half of its own "
+                "are the particle's. Bars are Clopper-Pearson intervals of one standard deviation."
             ),
             "x_label": "pT [GeV]",
             "y_label": "tracking efficiency",

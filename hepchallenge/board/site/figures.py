@@ -203,8 +203,8 @@ def _against(site: SiteBoard, spent: Sequence[tuple[float, RankedRow]], words: s
         linewidth=1.5,
         label="best for the time",
     )
-    axes.set_xscale("log")
     low, high = min(seconds), max(seconds)
+    _logarithmic_x(axes, (low, high))
     axes.set_xlim(low / 1.6, high * 1.6)
     _beyond(axes, _frame_values(axes, values, direction))
     axes.set_xlabel(f"{words} over all folds [s]")
@@ -256,8 +256,7 @@ def _overlaid(site: SiteBoard, curves: Curves, number: int) -> Drawn:
     axes.set_xlabel(cleaned(curves.x_label))
     axes.set_ylabel(cleaned(curves.y_label))
     axes.margins(x=0.04 if any(line.low for line in lines) else 0.01)
-    # Looking for its place, a legend does not mind error bars: its words have a ground of their own.
-    axes.legend(loc="best", fontsize=8.5, frameon=True, framealpha=0.85, edgecolor="none")
+    axes.legend(loc="best", fontsize=8.5, frameon=True, framealpha=0.7, edgecolor="none")
     names = ", ".join(cleaned(line.label, 32) for line in lines)
     words = cleaned(curves.description, _MOST_WORDS)
     return _drawn(figure, f"{site.key}-curves-{number}", f"{words} Shown: {names}.", words)
@@ -292,6 +291,8 @@ def _with_bars(figure: Figure, axes: Axes, line: Curve, inches: float, **look: A
     shift = ScaledTranslation(inches, 0, figure.dpi_scale_trans)
     for artist in drawn.get_children():
         artist.set_transform(axes.transData + shift)
+    # Looking for its place, a legend minds lines but not error bars.
+    axes.plot((line.x, line.x), (line.low, line.high), visible=False)
 
 
 def _drawn(figure: Figure, stem: str, alt: str, caption: str) -> Drawn:
