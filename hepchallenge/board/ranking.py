@@ -47,7 +47,7 @@ class RankedRow:
 
     rank: int | None
     value: float | None
-    """The unrounded score that ranks."""
+    """The unrounded score that ranks, or would if no other submission of the team stood here."""
     reason: str
     """Why there is no rank; empty if there is one."""
     entry: BoardEntry
@@ -278,7 +278,7 @@ def _ruled_rows(
                 reason = ruling.reason
         row = RankedRow(
             rank=None,
-            value=None,
+            value=rankable(entry, metric.name, part) if ruling.gives_way else None,
             reason=reason,
             entry=entry,
             phase=admission.phase,
