@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Arrival", "Choice", "TakenReceipt", "admissions", "choose", "receive", "take_in_all"]
 
 _LEAST_DIGEST = 8
+_FIRST_YEAR = 1970
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,8 +137,8 @@ def receive(
     Raises
     ------
     UsageError
-        If there is nothing at a source, two are called the same, `at` has no offset or has not come yet, or
-        the organiser gave one of them to another team; nothing is recorded then.
+        If there is nothing at a source, two are called the same, `at` has no offset, lies before 1970 or has
+        not come yet, or the organiser gave one of them to another team; nothing is recorded then.
     """
     from hepchallenge.board.rules import team_key
     from hepchallenge.contract import load_challenge
@@ -147,6 +148,8 @@ def receive(
         raise UsageError(
             f"the time of receipt, {at.isoformat()}, has no offset; write it as in 09:30:00+02:00"
         )
+    if at is not None and at.year < _FIRST_YEAR:
+        raise UsageError(f"the time of receipt, {at.isoformat()}, is before {_FIRST_YEAR}")
     if at is not None and at > datetime.now(UTC):
         raise UsageError(f"the time of receipt, {at.isoformat()}, has not come yet")
     if team and not team_key(team):
@@ -270,7 +273,7 @@ def _resolve(received: Sequence[Received], wanted: str, team: str) -> Received:
         raise UnknownName("submission", wanted, {one.submission.name for one in received})
     if team:
         matches = [one for one in matches if team_of(one.submission) == team_key(team)] or matches
-    if len(matches) > 1:
+    if len({(one.submission.digest, team_of(one.submission)) for one in matches}) > 1:
         several = ", ".join(
             f"{one.submission.digest[:_LEAST_DIGEST]} of team {clean(team_of(one.submission))}"
             for one in matches
