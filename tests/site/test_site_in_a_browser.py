@@ -141,7 +141,7 @@ def test_the_switch_shows_the_public_board_and_its_figures(tab: Tab) -> None:
     private = tab.column("kind-name", 20)
     assert page.locator(".figures img:visible").count() == 3
     page.get_by_role("button", name="Public board").click()
-    page.wait_for_function("document.getElementById('caption').textContent.includes('public part')")
+    sync_api.expect(page.locator("#caption")).to_contain_text("public part")
     page.wait_for_selector("tbody a")
     assert page.get_by_role("button", name="Public board").get_attribute("aria-pressed") == "true"
     assert tab.column("kind-name", 20) != private
@@ -339,7 +339,7 @@ def test_hostile_names_are_shown_as_text(browser: Any, tmp_path: Path) -> None:
     assert sorted(tab.column("kind-name")) == sorted(names)
     for number, name in enumerate(names):
         tab.page.evaluate(f"location.hash = '#/submission/{f'{number:08x}' * 2}'")
-        tab.page.wait_for_function(f"document.querySelector('#view-submission h1')?.textContent === {name!r}")
+        sync_api.expect(tab.page.locator("#view-submission h1")).to_have_text(name)
     assert "won" not in tab.page.title()[:3]
     assert tab.wrong == []
 
@@ -358,7 +358,7 @@ def test_a_large_board_loads_in_pieces_and_stays_small_on_the_page(browser: Any,
         for number in range(9000)
     ]
     tab = Tab(browser, export_site([board(*some)], tmp_path))
-    tab.page.wait_for_function("document.getElementById('count').textContent === '9000 submissions'")
+    sync_api.expect(tab.page.locator("#count")).to_have_text("9000 submissions")
     assert sum("rows-public" in url for url in tab.asked) == 3
     assert not any("pages-public" in url for url in tab.asked)
     assert tab.page.locator("#table tbody tr").count() == 100
