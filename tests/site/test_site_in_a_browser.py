@@ -344,6 +344,18 @@ def test_hostile_names_are_shown_as_text(browser: Any, tmp_path: Path) -> None:
     assert tab.wrong == []
 
 
+def test_script_and_server_write_absurd_numbers_alike(browser: Any, tmp_path: Path) -> None:
+    values = (1e308, -1e308, 1e15, 999999999999999.9, 0.0005, -0.0005, -0.0, 5e-324)
+    page = export_site([board(*(made(number, ams=value) for number, value in enumerate(values)))], tmp_path)
+    tables = []
+    for scripted in (True, False):
+        tab = Tab(browser, page, java_script_enabled=scripted)
+        tables.append(tab.column("kind-score"))
+        assert tab.wrong == []
+    assert tables[0] == tables[1]
+    assert any(text.startswith("\u22121.00000e+308") for text in tables[0])
+
+
 def test_a_large_board_loads_in_pieces_and_stays_small_on_the_page(browser: Any, tmp_path: Path) -> None:
     one = made(1, folds=1)
     some = [

@@ -218,6 +218,36 @@ def test_no_exported_byte_depends_on_a_hidden_number(
     assert private[0][0].read_bytes() != private[1][0].read_bytes()
 
 
+@pytest.mark.parametrize(("entry", "step"), [("all", None), ("best", 0.02)])
+def test_of_what_does_not_climb_the_ladder_no_exported_byte_tells_the_score(
+    tmp_path: Path, entry: Any, step: float | None
+) -> None:
+    def laddered(public: float) -> Any:
+        entries = []
+        for number, value in enumerate((0.7, public, 0.65), start=1):
+            parts = {"valid": 0.5, "public": value, "private": 0.4, "bagged_public": value}
+            both = {"ams": parts, "nll": parts}
+            one = made(number, name=f"s{number}", team=f"t{number // 3}")
+            errors = {metric: {part: score / 100 for part, score in parts.items()} for metric in both}
+            scoring = replace(one.scoring, scores=both, errors=errors, spread=both, training_spread=both)
+            entries.append(replace(one, scoring=replace(scoring, fold_scores=(both,) * 3)))
+        rules = BoardRules(entry=entry, ladder=True, ladder_step=step)
+        given: Any = {"challenge": "small", "metrics": METRICS, "official_metric": "ams", "rules": rules}
+        return make_board(entries, **given)
+
+    for name, public in (("one", 0.1), ("other", 0.6999)):
+        export(laddered(public), tmp_path / name, FORMATS)
+    assert content(tmp_path / "one") == content(tmp_path / "other")
+    (climbed,) = export(laddered(9.0), tmp_path / "more", ["csv"])
+    assert climbed.read_bytes() != (tmp_path / "one" / climbed.name).read_bytes()
+
+
+def test_a_team_counts_once_however_it_is_written() -> None:
+    teams = ("Team A", " team  a", "T\uff45am A\u200b", "team b")
+    shown = site_board(board(*(made(number, team=team) for number, team in enumerate(teams))))
+    assert dict(shown.facts)["Teams"] == "2"
+
+
 @pytest.mark.parametrize("value", [1e308, -1e308])
 def test_one_absurd_score_does_not_stop_a_site(tmp_path: Path, value: float) -> None:
     export_site([board(made(1), made(2, name="absurd", ams=value))], tmp_path)

@@ -19,6 +19,7 @@ from typing import Any
 
 from hepchallenge import text
 from hepchallenge.board.ranking import ALL_PARTS, Board, RankedRow
+from hepchallenge.board.rules import team_of
 from hepchallenge.board.site.cells import Column, Value, error_text
 from hepchallenge.records import PARTS, BoardEntry, FoldOutcome, Verdict
 
@@ -106,7 +107,7 @@ class SiteBoard:
     def facts(self) -> list[tuple[str, str]]:
         """Terms and values for the head of the page."""
         board = self.board
-        teams = {row.entry.submission.team or row.entry.submission.name for row in board.rows}
+        teams = {team_of(row.entry.submission) for row in board.rows}
         return [
             ("Metric", f"{cleaned(board.metric)}, {self.direction} is best"),
             ("Part", part_words(board.part)),
