@@ -25,6 +25,8 @@ Place = Literal["upper left", "upper right", "lower right"]
 
 _WIDTH, _HEIGHT = 7.0, 4.4
 _PIXELS = 100
+_MOST_DRAWN = 4000
+"""Submissions in the course of time; of more an even choice is drawn, and all that were the best so far."""
 _MOST_POINTS = 2000
 """More become one picture within the SVG: a page with a hundred thousand paths is slow."""
 _MOST_LINES = 6
@@ -125,11 +127,19 @@ def _over_time(site: SiteBoard, ranked: Sequence[RankedRow]) -> Drawn:
     from hepchallenge.pictures import COLOURS
 
     direction = _direction(site)
-    rows = sorted(ranked, key=lambda row: row.entry.received_at)
-    times, values = [_time(row) for row in rows], [_value(row) for row in rows]
+    # Also those in whose place another one of their team stands: they are the course of the challenge.
+    aside = [row for row in site.board.gave_way if row.value is not None and abs(row.value) < _LARGEST]
+    rows = sorted([*ranked, *aside], key=lambda row: row.entry.received_at)
     best: list[float] = []
-    for value in values:
+    for row in rows:
+        value = _value(row)
         best.append(value if not best or direction * (value - best[-1]) > 0 else best[-1])
+    n_rows = len(rows)
+    if n_rows > _MOST_DRAWN:
+        step = math.ceil(n_rows / _MOST_DRAWN)
+        kept = [n for n in range(n_rows) if n % step == 0 or n == n_rows - 1 or best[n] != best[n - 1]]
+        rows, best = [rows[n] for n in kept], [best[n] for n in kept]
+    times, values = [_time(row) for row in rows], [_value(row) for row in rows]
     figure, drawing = _axes(site, "Score over time")
     # Annotations of matplotlib do not know that dates can be drawn.
     axes: Any = drawing
@@ -164,10 +174,12 @@ def _over_time(site: SiteBoard, ranked: Sequence[RankedRow]) -> Drawn:
     _legend(axes, "upper right" if direction < 0 else "lower right", len(rows))
     digits = site.board.metric_info(site.board.metric).precision
     alt = (
-        f"Score over time: {len(rows)} ranked submissions; the best {_metric(site)} went "
+        f"Score over time: {n_rows} submissions; the best {_metric(site)} went "
         f"from {best[0]:.{digits}f} to {best[-1]:.{digits}f}."
     )
-    caption = "Every ranked submission by the time it was received, and the best score so far."
+    caption = "Submissions by the time they were received, and the best score so far."
+    if len(rows) < n_rows:
+        caption += f" Of {n_rows:,} submissions {len(rows):,} are drawn."
     return _drawn(figure, f"{site.key}-time", alt, caption)
 
 
