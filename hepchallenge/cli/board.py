@@ -62,7 +62,7 @@ def command(
         read = None if rules is None else read_rules(rules)
         board = load_board(challenge, workspace, part, rules=read)
         if directory is not None:
-            from hepchallenge.cli.site import exported_boards, site_extras
+            from hepchallenge.cli.site import exported_boards, left_private, site_extras
 
             wanted = list(FORMATS) if formats is None else [name.strip() for name in formats.split(",")]
             folder, tables = Path(directory), [name for name in wanted if name != "html"]
@@ -74,4 +74,6 @@ def command(
                     written += export(boards[0], folder, ["html"], others=boards[1:], extras=extras)
             for path in written:
                 click.echo(f"wrote {path}", err=True)
+            for path in left_private(boards, folder):
+                click.echo(f"still there, of an earlier export, and private: {path}", err=True)
     show_board(board)

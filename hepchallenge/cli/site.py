@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
 
-from hepchallenge.board import Board
+from hepchallenge.board import EXPORTERS, Board
 from hepchallenge.board.site import Curves, Extras
+from hepchallenge.board.text import file_stem
 from hepchallenge.cli.leaderboard import load_board
 from hepchallenge.contract import BoardRules, Challenge, load_challenge
 from hepchallenge.exceptions import HepChallengeError, StoreError
@@ -18,7 +20,7 @@ from hepchallenge.records import BoardEntry
 from hepchallenge.store import Store, open_workspace
 from hepchallenge.text import clean
 
-__all__ = ["exported_boards", "site_extras"]
+__all__ = ["exported_boards", "left_private", "site_extras"]
 
 
 def exported_boards(
@@ -41,6 +43,15 @@ def exported_boards(
         return [board]
     private = load_board(challenge, workspace, "private", rules=rules)
     return [private, board] if private.part == "private" else [board]
+
+
+def left_private(boards: Sequence[Board], folder: Path) -> list[Path]:
+    """Return what is left of a private board in a folder to which now only others were exported."""
+    if any(board.part == "private" for board in boards):
+        return []
+    stem = glob.escape(f"{file_stem(boards[0].challenge)}-private")
+    tables = [path for ending in EXPORTERS for path in folder.glob(f"{stem}*.{ending}")]
+    return sorted([*tables, *folder.glob("site-*/data/rows-private-0.js")])
 
 
 @contextlib.contextmanager

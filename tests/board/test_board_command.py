@@ -145,3 +145,18 @@ def test_a_private_site_is_exported_if_the_organiser_asks_for_it(folder: Path) -
     assert len(list(Path("out").rglob("rows-*.js"))) == 2
     assert call("--part", "public", "--export", "other", "--format", "html").exit_code == 0
     assert [path.name for path in Path("other").rglob("rows-*.js")] == ["rows-public-0.js"]
+
+
+def test_what_an_earlier_export_left_of_the_private_part_is_told(folder: Path) -> None:
+    record(folder / "hepchallenge-workspace")
+    warning = "still there, of an earlier export, and private: "
+    assert warning not in call("--part", "private", "--export", "out").stderr
+    told = call("--export", "out", "--format", "csv").stderr.split(warning)[1:]
+    assert sorted(Path(line.strip()).name for line in told) == [
+        "rows-private-0.js",
+        *(f"small-private-toy.{ending}" for ending in ("csv", "json", "md", "tex")),
+    ]
+    # A new site takes the place of the old one.
+    told = call("--export", "out").stderr.split(warning)[1:]
+    assert {Path(line.strip()).suffix for line in told} == {".csv", ".json", ".md", ".tex"}
+    assert warning not in call("--export", "fresh").stderr
