@@ -9,6 +9,7 @@ import platform
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
@@ -45,6 +46,9 @@ if TYPE_CHECKING:
     from hepchallenge.store import Run, Store
 
 __all__ = ["Progress", "Rescored", "Silent", "data_for", "recorded_predictions", "rescore", "score"]
+
+_MOST_AT_ONCE = 400
+"""How many submissions are locked and run together."""
 
 _TRIES = 2
 """How often a fold is tried when the infrastructure fails."""
@@ -170,6 +174,8 @@ class _Work:
     arrays: dict[int, Mapping[str, np.ndarray]] = field(default_factory=dict)
     fold_scores: dict[int, JobScores] = field(default_factory=dict)
     entry: BoardEntry | None = None
+    label: str = ""
+    """What it is called while it runs: its name, with its digest where others are called the same."""
 
     @property
     def failed(self) -> FoldOutcome | None:
@@ -214,6 +220,21 @@ def _sources(folder: ChallengeFolder, submissions: Sequence[str | os.PathLike[st
     return kits
 
 
+def _copies(folder: ChallengeFolder, workspace: str | os.PathLike[str] | None) -> list[Path]:
+    """Return the workspace's copies of what was received and has no verdict of its own anywhere yet."""
+    from hepchallenge.store import open_workspace
+
+    with open_workspace(workspace, must_exist=True) as store:
+        known = store.received(folder.name)
+        if not known:
+            raise UsageError(
+                f"{store.workspace}: nothing was received for {folder.name}; "
+                f"try: hepchallenge receive {folder.name} SUBMISSION"
+            )
+        copies = store.workspace / "submissions"
+        return [copies / one.submission.digest for one in known if one.state != "own"]
+
+
 def _receive_all(
     challenge: Challenge, sources: Sequence[Path], store: Store, rules: BoardRules, heard: Progress
 ) -> tuple[list[_Work], list[str]]:
@@ -237,6 +258,52 @@ def _receive_all(
         else:
             to_run.append(work)
     return to_run, over_quota
+
+
+def _received_before(challenge: Challenge, store: Store, rules: BoardRules, heard: Progress) -> list[_Work]:
+    """Return what the workspace has received and the quotas admit."""
+    from hepchallenge.reception import admissions
+
+    said = admissions(store, challenge.name, rules)
+    works, n_over = [], 0
+    for one in store.received(challenge.name):
+        if said[one.id].over_quota:
+            n_over += 1
+        else:
+            works.append(_Work(one.id, one.submission, None, "", one.received_at))
+    if n_over:
+        # Each was named with its reason when it was received.
+        heard.say(f"{n_over} received over quota: not run")
+    return works
+
+
+def _without_verdict(works: Sequence[_Work], judge: _Judge, conditions: _Conditions) -> list[_Work]:
+    """Return the received submissions that are still to be run, with their copies."""
+    from hepchallenge.reception import arrived_before
+
+    waiting = [
+        work
+        for work in works
+        if conditions.rerun or not judge.store.is_settled(_run_key(judge, conditions, work))
+    ]
+    judge.progress.say(f"{len(waiting)} of {len(works)} received to run on these data with these limits")
+    for work in waiting:
+        arrival = arrived_before(judge.store, work.record)
+        work.taken, work.refusal = arrival.taken, arrival.refusal
+    return waiting
+
+
+def _label(works: Sequence[_Work]) -> None:
+    """Give every submission a label of its own."""
+    names = Counter(work.record.name for work in works)
+    given: set[str] = set()
+    for work in works:
+        name, digest = work.record.name, work.record.digest
+        work.label = name if names[name] == 1 else f"{name} ({digest[:8]})"
+        # Names may be made to look like this, and digests to begin alike.
+        while work.label in given:
+            work.label += f" #{work.id}"
+        given.add(work.label)
 
 
 class _Judge:
@@ -369,7 +436,7 @@ class _Judge:
 
         if (events := self.staged.events) is None:
             return None
-        truth, name = self.staged.truth, work.record.name
+        truth, name = self.staged.truth, work.label
 
         def keep(key: str, array: np.ndarray) -> None:
             stored[key] = self.store.save_array(narrowed(array))
@@ -529,12 +596,13 @@ class _Judge:
             scoring=latest,
             folds=tuple(outcome for _, outcome in sorted(work.outcomes.items())),
         )
-        self.progress.submission_done(work.entry)
+        called = replace(work.entry, submission=replace(work.record, name=work.label))
+        self.progress.submission_done(called)
         return work.entry
 
     def judge(self, works: Sequence[_Work]) -> None:
         """Run, record and score; every submission has its entry afterwards."""
-        todo = {work.record.name: self.pending(work) for work in works}
+        todo = {work.label: self.pending(work) for work in works}
         self.progress.begin({name: len(folds) for name, folds in todo.items()})
         waiting: dict[Future[FoldOutcome | None], _Work] = {}
         left = {name: len(folds) for name, folds in todo.items()}
@@ -545,21 +613,21 @@ class _Judge:
         try:
             for work in works:
                 given_up = threading.Event()
-                for fold in todo[work.record.name]:
+                for fold in todo[work.label]:
                     waiting[pool.submit(self._unless(stop, work, fold, given_up))] = work
             if waiting:
                 self.scorer.prepare()
             for work in works:
-                if not left[work.record.name]:
+                if not left[work.label]:
                     self.finish(work)
             for future in as_completed(waiting):
                 work = waiting.pop(future)
                 outcome = future.result()
                 if outcome is not None:
                     self.take_outcome(work, outcome)
-                    self.progress.fold_done(work.record.name, outcome)
-                left[work.record.name] -= 1
-                if not left[work.record.name]:
+                    self.progress.fold_done(work.label, outcome)
+                left[work.label] -= 1
+                if not left[work.label]:
                     self.finish(work)
         finally:
             stop.set()
@@ -623,6 +691,7 @@ def score(
     trainings: int | None = None,
     quick: bool = False,
     rerun: bool = False,
+    received: bool = False,
     data_label: str | None = None,
     rules: BoardRules | None = None,
     progress: Progress | None = None,
@@ -657,6 +726,9 @@ def score(
         First fold only, trained once, with `RAMP_TEST_MODE=1`.
     rerun
         Run again what is recorded already.
+    received
+        Score, instead of `submissions`, all that the workspace has received and that has no verdict yet on
+        these data with these limits, from the workspace's copies. Several may have one name.
     data_label
         For RAMP kits whose data functions take it.
     rules
@@ -681,12 +753,16 @@ def score(
     from hepchallenge.stage.imports import warm_modules
 
     heard = progress or Silent()
+    if received and submissions:
+        raise UsageError(
+            "what was received is scored from the workspace: name no submissions with --received"
+        )
     if jobs is not None and jobs < 1:
         raise UsageError(f"jobs: expected a number from 1, found {jobs}")
     _check_gpus(gpus, limits or {})
     folder = find_challenge(challenge)
     board_rules = folder.config.rules if rules is None else rules
-    sources = _sources(folder, submissions)
+    sources = _copies(folder, workspace) if received else _sources(folder, submissions)
     level = choose_isolation(isolation)
     accounting = choose_accounting()
     if level is Isolation.NONE:
@@ -738,7 +814,11 @@ def score(
         store = stack.enter_context(open_workspace(workspace))
         with ramp_test_mode(quick):
             loaded = load_challenge(folder.folder)
-        works, over_quota = _receive_all(loaded, sources, store, board_rules, heard)
+        over_quota: list[str] = []
+        if received:
+            works = _received_before(loaded, store, board_rules, heard)
+        else:
+            works, over_quota = _receive_all(loaded, sources, store, board_rules, heard)
         path, info = data_for(loaded, data)
         staged = stage(
             loaded,
@@ -753,8 +833,15 @@ def score(
             heard.say(f"{loaded.name}: toy data (simulated); for real ones see: hepchallenge data --help")
         scorer = new_scorer(loaded, staged.truth, staged.data.digest, board_rules.replicas, store.save_array)
         judge = _Judge(loaded, staged, store, runner, scorer, heard, times)
-        _open_runs(judge, works, conditions, stack)
-        judge.judge(works)
+        if received:
+            works = _without_verdict(works, judge, conditions)
+        _label(works)
+        # Each run holds a lock, and a process can have so many files open only.
+        for first in range(0, len(works), _MOST_AT_ONCE):
+            some = works[first : first + _MOST_AT_ONCE]
+            with contextlib.ExitStack() as locks:
+                _open_runs(judge, some, conditions, locks)
+                judge.judge(some)
     return Document(
         challenge=loaded.name,
         data=staged.data,
@@ -765,25 +852,26 @@ def score(
     )
 
 
+def _run_key(judge: _Judge, conditions: _Conditions, work: _Work) -> RunKey:
+    return RunKey(
+        challenge=judge.challenge.name,
+        challenge_version=judge.challenge.version,
+        submission_digest=work.record.digest,
+        data_digest=judge.staged.data.digest,
+        limits=conditions.limits,
+        gpus=conditions.gpus,
+        seed=conditions.seed,
+        quick=conditions.quick,
+        trainings=conditions.trainings,
+    )
+
+
 def _open_runs(
     judge: _Judge, works: Sequence[_Work], conditions: _Conditions, stack: contextlib.ExitStack
 ) -> None:
     """Lock and open the run of every submission, and take over what is recorded of it."""
-    challenge, data, store = judge.challenge, judge.staged.data, judge.store
-    keys = {
-        work.record.digest: RunKey(
-            challenge=challenge.name,
-            challenge_version=challenge.version,
-            submission_digest=work.record.digest,
-            data_digest=data.digest,
-            limits=conditions.limits,
-            gpus=conditions.gpus,
-            seed=conditions.seed,
-            quick=conditions.quick,
-            trainings=conditions.trainings,
-        )
-        for work in works
-    }
+    data, store = judge.staged.data, judge.store
+    keys = {work.record.digest: _run_key(judge, conditions, work) for work in works}
     # Always in the same order, so that two commands cannot wait for each other.
     for digest, key in sorted(keys.items()):
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hepchallenge.exceptions import InvalidSubmission, UnknownName, UsageError
+from hepchallenge.exceptions import InvalidSubmission, StoreError, UnknownName, UsageError
 from hepchallenge.records import Submission
 from hepchallenge.text import clean, safe_text
 
@@ -20,7 +20,16 @@ if TYPE_CHECKING:
     from hepchallenge.stage.submission import TakenIn
     from hepchallenge.store import Received, Store
 
-__all__ = ["Arrival", "Choice", "TakenReceipt", "admissions", "choose", "receive", "take_in_all"]
+__all__ = [
+    "Arrival",
+    "Choice",
+    "TakenReceipt",
+    "admissions",
+    "arrived_before",
+    "choose",
+    "receive",
+    "take_in_all",
+]
 
 _LEAST_DIGEST = 8
 _FIRST_YEAR = 1970
@@ -84,6 +93,7 @@ def take_in_all(challenge: Challenge, sources: Sequence[Path], store: Store) -> 
             digest = hashlib.sha256(f"refused\0{name}\0{error}".encode()).hexdigest()
             record = Submission(name=name, digest=digest, kind="code")
             arrivals.append(Arrival(record=record, refusal=safe_text(str(error))))
+            _keep_refusal(store, arrivals[-1])
     names = [arrival.record.name for arrival in arrivals]
     for name in names:
         if names.count(name) > 1:
@@ -91,6 +101,42 @@ def take_in_all(challenge: Challenge, sources: Sequence[Path], store: Store) -> 
                 f"two submissions are called {name!r}; rename a folder, since the name identifies it"
             )
     return arrivals
+
+
+def _refusal(store: Store, record: Submission) -> Path:
+    return store.workspace / "refusals" / f"{record.digest}.txt"
+
+
+def _keep_refusal(store: Store, arrival: Arrival) -> None:
+    """Keep why there is no copy of a submission, for whoever scores it later."""
+    from hepchallenge.store import write_atomically
+
+    path = _refusal(store, arrival.record)
+    if not path.exists():
+        write_atomically(path, arrival.refusal.encode("utf-8", "replace"))
+
+
+def arrived_before(store: Store, record: Submission) -> Arrival:
+    """Return a submission as it was taken in before, with the workspace's own copy of it.
+
+    Raises
+    ------
+    StoreError
+        If the workspace has neither a copy nor a reason why it was refused.
+    """
+    from hepchallenge.stage.submission import taken_before
+
+    copies = store.workspace / "submissions"
+    taken = taken_before(record, copies)
+    if taken is not None:
+        return Arrival(record=record, taken=taken)
+    try:
+        return Arrival(record=record, refusal=_refusal(store, record).read_text("utf-8"))
+    except OSError:
+        raise StoreError(
+            f"{copies / record.digest}: expected the copy of {clean(record.name)}, found none; "
+            "receive it again"
+        ) from None
 
 
 def admissions(store: Store, challenge: str, rules: BoardRules) -> dict[int, Admission]:

@@ -82,6 +82,9 @@ def _size(ctx: click.Context, param: click.Parameter, value: str | None) -> int 
 )
 @click.option("--quick", is_flag=True, help="First fold only, with RAMP_TEST_MODE=1: a quick look.")
 @click.option("--rerun", is_flag=True, help="Run again what is recorded already.")
+@click.option(
+    "--received", is_flag=True, help="Score what was received and has no verdict yet; name no SUBMISSION."
+)
 @click.option("--data-label", metavar="NAME", help="For RAMP kits with several data sets.")
 @rules_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout and nothing else.")
@@ -106,6 +109,7 @@ def command(
     trainings: int | None,
     quick: bool,
     rerun: bool,
+    received: bool,
     data_label: str | None,
     rules: Path | None,
     as_json: bool,
@@ -119,7 +123,9 @@ def command(
     Limits that are not given are the challenge's own (`hepchallenge info CHALLENGE`). Where a challenge has
     events, the limits of predict are for each event.
 
-    The receipt of every submission is recorded; those over a quota of their team are not run.
+    The receipt of every submission is recorded; those over a quota of their team are not run. With
+    --received all that `hepchallenge receive` took in is scored, from the copies in the workspace; what is
+    over quota was said then, and does not change the exit code.
 
     Exit code: 0 all scored, 1 some submission was not, 2 wrong usage, 3 the infrastructure failed.
     """
@@ -155,6 +161,7 @@ def command(
             trainings=trainings,
             quick=quick,
             rerun=rerun,
+            received=received,
             data_label=data_label,
             rules=board_rules,
             progress=progress,

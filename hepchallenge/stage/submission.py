@@ -25,7 +25,7 @@ from hepchallenge.exceptions import InfrastructureError, InvalidSubmission, Usag
 from hepchallenge.records import Submission
 from hepchallenge.stage.archive import ARCHIVES, Member, is_archive, member_path, open_archive
 
-__all__ = ["PREDICTION_FILES", "TakenIn", "take_in"]
+__all__ = ["PREDICTION_FILES", "TakenIn", "take_in", "taken_before"]
 
 PREDICTION_FILES = tuple(f"submission{ending}" for ending in (".csv", ".csv.gz", ".csv.zip", ".parquet"))
 """Names under which a folder may hold predictions instead of code."""
@@ -419,3 +419,14 @@ def take_in(source: Path, store: Path, elements: Sequence[str], takes_prediction
         shutil.rmtree(work, ignore_errors=True)
     record = Submission(name=name, digest=digest, kind=kind, **facts)
     return TakenIn(record, target, target / prediction_file.name if prediction_file else None)
+
+
+def taken_before(record: Submission, store: Path) -> TakenIn | None:
+    """Return the copy that `take_in` made of a submission; None if there is none in `store`."""
+    folder = store / record.digest
+    if not folder.is_dir():
+        return None
+    if record.kind == "code":
+        return TakenIn(record, folder)
+    file = next((folder / name for name in PREDICTION_FILES if (folder / name).is_file()), None)
+    return None if file is None else TakenIn(record, folder, file)

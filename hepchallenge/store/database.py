@@ -36,7 +36,16 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from hepchallenge.collector import without_collector
 from hepchallenge.exceptions import StoreError, UnknownName, UsageError
-from hepchallenge.records import BoardEntry, DataInfo, FoldOutcome, RunKey, Scoring, StoredArray, Submission
+from hepchallenge.records import (
+    BoardEntry,
+    DataInfo,
+    FoldOutcome,
+    RunKey,
+    Scoring,
+    StoredArray,
+    Submission,
+    Verdict,
+)
 from hepchallenge.store import codec, files, locks, schema
 from hepchallenge.store.receipts import Received, assigned_teams, read_choices, read_received
 from hepchallenge.store.recorded import RUN_COLUMNS, RecordedFolds, recorded_entry
@@ -297,6 +306,18 @@ class Store:
             return _run(connection.execute(wanted).one())
 
         return self._do(work, write=True)
+
+    def is_settled(self, key: RunKey) -> bool:
+        """Whether some attempt at `key` has a verdict that the host did not bring about."""
+        runs, scorings = schema.runs, schema.scorings
+        wanted = (
+            select(scorings.c.id)
+            .join(runs, scorings.c.run_id == runs.c.id)
+            .where(runs.c.key_digest == codec.key_digest(key))
+            .where(scorings.c.verdict != Verdict.INFRASTRUCTURE.value)
+            .limit(1)
+        )
+        return bool(self._rows(wanted))
 
     def record_fold(self, run: Run, outcome: FoldOutcome) -> FoldOutcome:
         """Record how a fold ended and return what stands in the record.

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import zipfile
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,10 +17,11 @@ from small_kit import GOOD, write_kit, write_submission
 from hepchallenge import pipeline
 from hepchallenge.cli import choose as choose_command
 from hepchallenge.cli import receive as receive_command
+from hepchallenge.cli import score as score_command
 from hepchallenge.contract import BoardRules, Phase
-from hepchallenge.exceptions import HepChallengeError, UnknownName, UsageError
+from hepchallenge.exceptions import HepChallengeError, StoreError, UnknownName, UsageError
 from hepchallenge.reception import choose, receive
-from hepchallenge.records import Verdict
+from hepchallenge.records import BoardEntry, Document, Verdict
 from hepchallenge.store import Store
 
 MORNING = datetime(2026, 5, 4, 9, tzinfo=UTC)
@@ -289,3 +293,104 @@ def test_rules_that_are_not_understood_are_an_error_of_the_command(received: Pat
         result = run(command, received, *words, "--rules", "rules.toml")
         assert isinstance(result.exception, HepChallengeError)
         assert "did you mean board" in str(result.exception)
+
+
+# Scoring what was received
+
+
+class Labels(pipeline.Silent):
+    """Remembers what was said, and what submissions were called that have ended."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.done: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+    def submission_done(self, entry: BoardEntry) -> None:
+        self.done.append(entry.submission.name)
+
+
+def score_received(kit: Path, **more: Any) -> tuple[Document, Labels]:
+    heard = Labels()
+    return pipeline.score(kit, received=True, isolation="none", progress=heard, **more), heard
+
+
+def test_all_that_was_received_is_scored_from_its_copies_once(received: Path) -> None:
+    for folder in ("ours", "theirs"):
+        shutil.rmtree(received / folder)
+    document, heard = score_received(received)
+    names = [entry.submission.name for entry in document.submissions]
+    assert sorted(names) == ["same", "same", "them2", "them3", "us2", "us3"]
+    assert {entry.submission.team for entry in document.submissions} == {"us", "them"}
+    assert {entry.scoring.verdict for entry in document.submissions} == {Verdict.SCORED}
+    same = {f"same ({digest('same', team)[:8]})" for team in ("us", "them")}
+    assert set(heard.done) == same | {"us2", "us3", "them2", "them3"}
+    again, heard = score_received(received)
+    assert (again.submissions, again.exit_code) == ((), 0)
+    assert heard.said[-1] == "0 of 6 received to run on these data with these limits"
+    assert len(score_received(received, limits={"fit_wall": 77})[0].submissions) == 6
+
+
+def test_what_came_since_and_what_the_host_failed_are_run(received: Path) -> None:
+    score_received(received)
+    receive(received, [mine(received / "new", 99)], team="us")
+    with Store("workspace") as store:
+        entry = next(one for one in store.entries("small") if one.submission.name == "us2")
+        run_again = store.open_run(
+            replace(entry.run_key, seed=5),
+            store.run_of(entry).submission_id,
+            entry.data,
+            entry.isolation,
+            entry.accounting,
+            entry.versions,
+        )
+        store.record_scoring(run_again, replace(entry.scoring, verdict=Verdict.INFRASTRUCTURE))
+    document, _ = score_received(received)
+    assert [one.submission.name for one in document.submissions] == ["new"]
+    document, _ = score_received(received, seed=5)
+    assert len(document.submissions) == 7
+
+
+def test_what_was_refused_and_what_is_over_quota_is_told_from_the_workspace(kit: Path) -> None:
+    rules = BoardRules(phases=(Phase(name="day", submissions=1),))
+    (kit / "empty").mkdir()
+    receive(kit, [kit / "empty"], team="us", at=MORNING, rules=rules)
+    receive(kit, [mine(kit / "more")], team="us", at=MORNING + timedelta(hours=1), rules=rules)
+    shutil.rmtree(kit / "empty")
+    document, heard = score_received(kit, rules=rules)
+    (entry,) = document.submissions
+    assert entry.scoring.verdict is Verdict.INVALID_SUBMISSION
+    assert entry.scoring.message == "the folder holds no file"
+    assert "1 received over quota: not run" in heard.said
+    assert score_received(kit, rules=rules)[0].exit_code == 0
+
+
+def test_names_made_to_look_like_labels_are_run_like_all_others(received: Path) -> None:
+    odd = f"same ({digest('same', 'us')[:8]})"
+    receive(received, [mine(received / "odd" / odd, 99)], team="odd")
+    document, heard = score_received(received)
+    assert len(document.submissions) == len(set(heard.done)) == 7
+
+
+def test_a_copy_that_is_gone_is_named(received: Path) -> None:
+    for copy in Path("workspace", "submissions").iterdir():
+        copy.rename(copy.with_name(f"{copy.name}-gone"))
+    with pytest.raises(StoreError, match=r"expected the copy of same, found none; receive it again"):
+        score_received(received)
+
+
+def test_received_alone_says_what_to_score(kit: Path) -> None:
+    with pytest.raises(UsageError, match="no workspace here"):
+        score_received(kit)
+    receive(kit, [mine(kit / "one")])
+    result = run(score_command, kit, kit / "one", "--received")
+    assert "name no submissions with --received" in str(result.exception)
+    result = run(score_command, kit, "--received", "--isolation", "none", "--json")
+    assert json.loads(result.stdout)["submissions"][0]["name"] == "one"
+    assert result.return_value == 0
+    (kit / "other").mkdir()
+    other = write_kit(kit / "other" / "kit")
+    with pytest.raises(UsageError, match="nothing was received for kit; try: hepchallenge receive kit"):
+        score_received(other)
