@@ -9,13 +9,14 @@ import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from site_boards import METRICS, board, made
 
-from hepchallenge.board import FORMATS, export, make_board
-from hepchallenge.board.site import Extras, export_site
+from hepchallenge.board import FORMATS, MetricInfo, export, make_board
+from hepchallenge.board.site import Curve, Curves, Extras, export_site
 from hepchallenge.board.site.model import site_board
 from hepchallenge.contract import BoardRules
 from hepchallenge.records import BoardEntry, Verdict
@@ -253,3 +254,21 @@ def test_one_absurd_score_does_not_stop_a_site(tmp_path: Path, value: float) -> 
     export_site([board(made(1), made(2, name="absurd", ams=value))], tmp_path)
     assert "1.00000e+308" in (tmp_path / "index.html").read_text()
     assert len(list(tmp_path.glob("site-*/figures/*.svg"))) == 2
+
+
+def test_names_that_are_half_a_formula_are_drawn_as_they_are(tmp_path: Path) -> None:
+    name = "$\\frac{$"
+    one = made(1, name=name)
+    metric = MetricInfo(name=name, lower_is_better=False, precision=3)
+    shown = make_board(
+        [replace(one, scoring=replace(one.scoring, scores={name: {"public": 0.5}}))],
+        challenge=name,
+        title=name,
+        metrics=[metric],
+        official_metric=name,
+    )
+    line = Curve(label=name, x=(0.0, 1.0), y=(0.0, 1.0))
+    curves = Curves(title=name, description=name, x_label=name, y_label=name, lines=(line,))
+    export_site([shown], tmp_path, Extras(curves=(curves,)))
+    drawn = [ElementTree.parse(path) for path in tmp_path.glob("site-*/figures/*.svg")]
+    assert len(drawn) == 3

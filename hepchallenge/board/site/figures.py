@@ -170,7 +170,7 @@ def _over_time(site: SiteBoard, ranked: Sequence[RankedRow]) -> Drawn:
     _beyond(axes, beyond)
     days = sorted({f"{moment:%Y-%m-%d}" for moment in (times[0], times[-1])})
     axes.set_xlabel(f"received ({' to '.join(days)}, UTC)")
-    axes.set_ylabel(_metric(site))
+    axes.set_ylabel(_metric(site), parse_math=False)
     _legend(axes, "upper right" if direction < 0 else "lower right", len(rows))
     digits = site.board.metric_info(site.board.metric).precision
     alt = (
@@ -220,7 +220,7 @@ def _against(site: SiteBoard, spent: Sequence[tuple[float, RankedRow]], words: s
     axes.set_xlim(low / 1.6, high * 1.6)
     _beyond(axes, _frame_values(axes, values, direction))
     axes.set_xlabel(f"{words} over all folds [s]")
-    axes.set_ylabel(_metric(site))
+    axes.set_ylabel(_metric(site), parse_math=False)
     _legend(axes, "upper left" if direction < 0 else "lower right", len(spent))
     alt = (
         f"{_metric(site)} of {len(spent)} submissions against {words}, from {low:.3g} to {high:.3g} seconds."
@@ -265,8 +265,8 @@ def _overlaid(site: SiteBoard, curves: Curves, number: int) -> Drawn:
         _logarithmic_x(axes, [x for line in lines for x in line.x])
     if curves.log_y:
         axes.set_yscale("log")
-    axes.set_xlabel(cleaned(curves.x_label))
-    axes.set_ylabel(cleaned(curves.y_label))
+    axes.set_xlabel(cleaned(curves.x_label), parse_math=False)
+    axes.set_ylabel(cleaned(curves.y_label), parse_math=False)
     axes.margins(x=0.04 if any(line.low for line in lines) else 0.01)
     axes.legend(loc="best", fontsize=8.5, frameon=True, framealpha=0.7, edgecolor="none")
     names = ", ".join(cleaned(line.label, 32) for line in lines)
