@@ -218,19 +218,33 @@ def _reason_against(candidate: _Candidate, truth: Truth) -> str:
 
 
 def _candidates(
-    store: Store, challenge: Challenge, truth: Truth, board: Board, names: Sequence[str]
+    store: Store,
+    challenge: Challenge,
+    truth: Truth,
+    recorded: Sequence[BoardEntry],
+    board: Board,
+    rules: BoardRules,
+    names: Sequence[str],
 ) -> tuple[list[_Candidate], list[LeftOut]]:
     """Return what can be taken, and what cannot."""
-    # A board shows one run a submission: full before quick, settled, the latest.
-    entries = [row.entry for row in board.rows]
-    entries.sort(key=lambda entry: (entry.received_at, entry.submission.name))
+    from hepchallenge.board.rules import admit_entries
+
+    place = {id(entry): number for number, entry in enumerate(recorded)}
+    # A board shows one run a submission: full before quick, settled, the latest. What was received at the
+    # same moment stays in the store's order, as on a board with rules.
+    entries = sorted((row.entry for row in board.rows), key=lambda one: (one.received_at, place[id(one)]))
+    admissions = admit_entries(entries, rules)
+    refusals = {id(entry): said.refusal for entry, said in zip(entries, admissions, strict=True)}
+    if names:
+        # Of several that are meant by a name the last is taken: let it be one that may be ranked.
+        entries.sort(key=lambda one: not refusals[id(one)])
     candidates: list[_Candidate] = []
     left_out = []
     seen: dict[str, str] = {}
     for entry in wanted(entries, names):
         candidate = _Candidate(store, challenge, entry)
         digest = entry.submission.digest
-        reason = _reason_against(candidate, truth)
+        reason = refusals[id(entry)] or _reason_against(candidate, truth)
         if not reason and digest in seen:
             reason = f"it is a copy of {seen[digest]}"
         if reason and names:
@@ -380,7 +394,7 @@ def blend(
     min_improvement
         As for `select`.
     rules
-        Whether there is a Ladder; by default as the challenge says.
+        Which submissions may be ranked, and whether there is a Ladder; by default as the challenge says.
     on_step
         Hears how far things are.
 
@@ -412,13 +426,9 @@ def blend(
         path, info = data_for(loaded, data)
         inputs = store.workspace / "inputs"
         staged = stage(loaded, path, info, inputs, data_label=data_label, write_inputs=False)
-        board = _board(
-            loaded,
-            store.entries(loaded.name, data_digest=staged.data.digest),
-            improved,
-            "cv" if hidden else part,
-        )
-        candidates, left_out = _candidates(store, loaded, staged.truth, board, submissions)
+        recorded = store.entries(loaded.name, data_digest=staged.data.digest)
+        board = _board(loaded, recorded, improved, "cv" if hidden else part)
+        candidates, left_out = _candidates(store, loaded, staged.truth, recorded, board, rules, submissions)
         for one in left_out:
             heard.say(f"{one.name}: left out: {one.reason}")
         if len(candidates) < 2:

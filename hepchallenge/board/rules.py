@@ -23,7 +23,17 @@ from hepchallenge.contract.rules import BoardRules, Phase, duration
 from hepchallenge.records import BoardEntry, Submission, Verdict
 from hepchallenge.text import without_unseen
 
-__all__ = ["Admission", "Receipt", "Ruling", "admit", "judge", "rankable", "team_key", "team_of"]
+__all__ = [
+    "Admission",
+    "Receipt",
+    "Ruling",
+    "admit",
+    "admit_entries",
+    "judge",
+    "rankable",
+    "team_key",
+    "team_of",
+]
 
 
 @lru_cache(maxsize=10_000)
@@ -200,6 +210,19 @@ def admit(receipts: Sequence[Receipt], rules: BoardRules) -> list[Admission]:
     return [admissions[number] for number in range(len(receipts))]
 
 
+def admit_entries(entries: Sequence[BoardEntry], rules: BoardRules) -> list[Admission]:
+    """Apply phases and quotas to what a board shows, one entry a submission in order of receipt."""
+    receipts = [
+        Receipt(
+            team=team_of(entry.submission),
+            received_at=entry.received_at,
+            state="own" if entry.scoring.verdict.is_participants_own else "infrastructure",
+        )
+        for entry in entries
+    ]
+    return admit(receipts, rules)
+
+
 def rankable(entry: BoardEntry, metric: str, part: str) -> float | None:
     """Return the finite score of an entry that has one to rank by, else None."""
     value = entry.scoring.scores.get(metric, {}).get(part)
@@ -254,11 +277,7 @@ def judge(
     """
     teams = [team_of(entry.submission) for entry in entries]
     own = [entry.scoring.verdict.is_participants_own for entry in entries]
-    receipts = [
-        Receipt(team=team, received_at=entry.received_at, state="own" if settled else "infrastructure")
-        for team, entry, settled in zip(teams, entries, own, strict=True)
-    ]
-    admissions = admit(receipts, rules)
+    admissions = admit_entries(entries, rules)
     public: dict[int, float] = {}
     for number, (entry, admission) in enumerate(zip(entries, admissions, strict=True)):
         value = None if admission.refusal else rankable(entry, metric, public_part)

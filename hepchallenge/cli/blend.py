@@ -212,7 +212,7 @@ def command(
     On the validation rows of every fold an ensemble is selected greedily, with replacement, as `ramp-blend`
     does it; the ensembles are then scored like a submission, which includes its gates. Nothing is run again
     and nothing is recorded. A SUBMISSION is its name on the board, its digest, or its folder; without one all
-    can be taken that were scored on all folds.
+    can be taken that were scored on all folds. What the rules do not rank - late, early, over quota - cannot.
 
     Exit code: 0 the blend has scores, 1 it has another verdict, 2 wrong usage.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ from small_kit import PROBLEM, write_kit, write_submission
 import hepchallenge
 from hepchallenge.blend import blend
 from hepchallenge.cli import cli
+from hepchallenge.contract import BoardRules, Phase
 from hepchallenge.exceptions import UnknownName, UsageError
+from hepchallenge.reception import receive
 from hepchallenge.records import Verdict
 
 PARTS = (
@@ -100,6 +103,43 @@ def test_only_full_scored_code_is_taken_and_what_is_left_out_is_said(kit: Path, 
         blend(kit, ["a", "z"], workspace=workspace)
     with pytest.raises(UnknownName, match="no metric is called 'z'"):
         blend(kit, workspace=workspace, metric="z")
+
+
+def test_what_the_rules_do_not_rank_is_in_no_blend(kit: Path, tmp_path: Path) -> None:
+    workspace, noon = tmp_path / "w", datetime(2026, 5, 4, 12, tzinfo=UTC)
+    day = Phase(name="day", start=noon, end=noon + timedelta(hours=6), submissions=1)
+    sent = [
+        ("early/a", "1", "us", -1),
+        ("ours/a", "-1", "us", 1),
+        ("second", "2", "us", 2),
+        ("copy", "1", "them", 3),
+        ("later/copy", "3", "them", 7),
+        ("third", "-2", "others", 3),
+    ]
+    for name, shift, team, hours in sent:
+        source = shifted(tmp_path / name, shift)
+        receive(kit, [source], team=team, at=noon + timedelta(hours=hours), workspace=workspace)
+    hepchallenge.score(kit, received=True, workspace=workspace, isolation="none")
+    found = blend(kit, workspace=workspace, rules=BoardRules(phases=(day,)))
+    assert [member.submission.name for member in found.members] == ["a", "copy", "third"]
+    assert {one.name: one.reason.split(":")[0] for one in found.left_out} == {
+        "a": "early",
+        "second": "over quota in phase 'day'",
+        "copy": "late",
+    }
+    assert (
+        found.members[0].submission.digest != found.left_out[0].digest == found.members[1].submission.digest
+    )
+    rules = tmp_path / "rules.toml"
+    rules.write_text(f'[[phase]]\nname = "day"\nstart = {noon.isoformat()}\n')
+    words = ["blend", kit, "--workspace", workspace, "--json"]
+    assert "early" in str(json.loads(_run(*words, "--rules", rules).stdout)["left_out"])
+    assert "early" not in str(json.loads(_run(*words).stdout)["left_out"])
+    # Of two that are meant by one name, that which may be ranked.
+    found = blend(kit, ["third", "copy"], workspace=workspace, rules=BoardRules(phases=(day,)))
+    assert [member.submission.team for member in found.members] == ["others", "them"]
+    with pytest.raises(UsageError, match="second cannot be blended: over quota"):
+        blend(kit, ["a", "second"], workspace=workspace, rules=BoardRules(phases=(day,)))
 
 
 def test_a_prediction_file_is_left_out_and_a_blend_must_pass_the_gates(tmp_path: Path) -> None:
