@@ -460,10 +460,12 @@ def export_findings(
         return files
 
     secret_parts = set(ALL_PARTS) - set(board.parts)
+    # A course of the challenge also has what gave way.
+    told = [row.entry for row in (*board.rows, *board.gave_way)]
     checks: list[Check] = [
         (
             "export scores",
-            lambda: export.check_scores(exported(), *export.split_scores(entries, board.parts)),
+            lambda: export.check_scores(exported(), *export.split_scores(entries, board.parts, told)),
         ),
         ("export host", lambda: export.check_host(exported(), export.host_words(places))),
         ("export columns", lambda: export.check_columns(exported(), secret_parts)),

@@ -50,15 +50,36 @@ def _all_scores(entry: BoardEntry) -> Iterator[tuple[str, float]]:
             yield from by_part.items()
 
 
-def split_scores(entries: Iterable[BoardEntry], shown: Iterable[str]) -> tuple[list[float], list[float]]:
-    """Return the scores that a board may show, and those of parts that it must not."""
+def split_scores(
+    entries: Sequence[BoardEntry], shown: Iterable[str], told: Iterable[BoardEntry] | None = None
+) -> tuple[list[float], list[float]]:
+    """Return the scores that a board may show, and those that it must not.
+
+    Parameters
+    ----------
+    entries
+        All that is recorded.
+    shown
+        Parts that the board may show.
+    told
+        The entries with the scores that its rules leave them; what these do not have is hidden, too. By
+        default `entries`.
+    """
     parts = set(shown)
-    public: list[float] = []
-    secret: list[float] = []
+    public = [
+        float(value)
+        for entry in (entries if told is None else told)
+        for part, value in _all_scores(entry)
+        if part in parts and math.isfinite(value)
+    ]
+    known = set(public)
+    secret = [
+        float(value)
+        for entry in entries
+        for part, value in _all_scores(entry)
+        if math.isfinite(value) and (part not in parts or value not in known)
+    ]
     for entry in entries:
-        for part, value in _all_scores(entry):
-            if math.isfinite(value):
-                (public if part in parts else secret).append(float(value))
         public += [entry.wall_seconds, entry.cpu_seconds, entry.gpu_seconds]
     return public, secret
 

@@ -75,6 +75,28 @@ def test_what_is_recorded_is_exported_and_looked_into(tmp_path: Path) -> None:
     assert "distance test" in checks["export columns"]["fact"]
 
 
+def test_the_export_that_is_looked_into_follows_the_rules(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kit = write_gated_kit(tmp_path / "kit")
+    workspace, rules = tmp_path / "workspace", tmp_path / "rules.toml"
+    rules.write_text("[board]\nladder = true\nladder_step = 0.5\n")
+    words = ["score", str(kit), str(write_regressor(kit / "submissions" / "near", "0.123456"))]
+    words += ["--workspace", str(workspace), "--jobs", "1"]
+    CliRunner().invoke(cli, words, standalone_mode=False, catch_exceptions=False)
+
+    def fact(*more: str | Path) -> str:
+        checks = json.loads(run(kit, "--workspace", workspace, "--json", *more).stdout)["checks"]
+        (scores,) = [check for check in checks if check["check"] == "export scores"]
+        assert scores["status"] == "ok"
+        return str(scores["fact"])
+
+    assert fact() == "nothing is hidden: there is no private score"
+    assert "hidden numbers" in fact("--rules", rules)
+    monkeypatch.setenv("HEPCHALLENGE_RULES", str(rules))
+    assert "hidden numbers" in fact()
+
+
 @pytest.mark.parametrize(
     ("draw", "status", "words"),
     [

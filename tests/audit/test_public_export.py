@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from hepchallenge.audit import export, export_findings
 from hepchallenge.board import Board, MetricInfo, make_board
+from hepchallenge.contract import BoardRules
 from hepchallenge.findings import Status
 from hepchallenge.records import (
     BoardEntry,
@@ -136,3 +137,23 @@ def test_a_board_that_shows_too_much_is_found(tmp_path: Path, monkeypatch: pytes
     answer = export.check_scores(files, *export.split_scores(entries, board.parts))
     assert answer[0] is Status.FAIL
     assert export.check_columns(files, {"private"})[0] is Status.FAIL
+
+
+def test_a_score_that_the_ladder_keeps_back_is_found_where_it_stands() -> None:
+    entries = [entry()]
+    laddered = make_board(
+        entries,
+        challenge="small",
+        metrics=(MetricInfo(name="auc", lower_is_better=False, precision=3),),
+        official_metric="auc",
+        part="public",
+        rules=BoardRules(ladder=True, ladder_step=0.1),
+    )
+    assert {one.status for one in export_findings(laddered, entries, {})} == {Status.OK}
+    told = [row.entry for row in laddered.rows]
+    hidden = export.split_scores(entries, laddered.parts, told)
+    assert PUBLIC in hidden[1]
+    files = {"board.csv": f"name,auc public\none,{PUBLIC!r}\n".encode()}
+    assert export.check_scores(files, *hidden)[0] is Status.FAIL
+    open_to_all = replace(laddered, rows=public_board(entries).rows)
+    assert PUBLIC not in export.split_scores(entries, open_to_all.parts, [open_to_all.rows[0].entry])[1]
