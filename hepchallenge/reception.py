@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hepchallenge.exceptions import InvalidSubmission, StoreError, UnknownName, UsageError
-from hepchallenge.records import Submission
+from hepchallenge.records import BoardEntry, Submission, Verdict
 from hepchallenge.text import clean, safe_text
 
 if TYPE_CHECKING:
@@ -62,7 +62,10 @@ class Choice:
     """What a team has chosen."""
 
     team: str
+    """As it is written with the first of them."""
     submissions: tuple[Submission, ...]
+    warnings: tuple[str, ...] = ()
+    """Which of them could not stand for the team as things are, and why."""
 
 
 def take_in_all(challenge: Challenge, sources: Sequence[Path], store: Store) -> list[Arrival]:
@@ -282,18 +285,47 @@ def choose(
         picked = {one.id: one for one in (_resolve(received, wanted, team) for wanted in submissions)}
         if len(picked) > rules.most_chosen:
             raise UsageError(f"a team may choose {rules.most_chosen}, found {len(picked)}")
-        keys = {team_of(one.submission) for one in picked.values()}
-        if len(keys) > 1:
-            raise UsageError(f"these are submissions of several teams: {', '.join(map(clean, sorted(keys)))}")
-        key = keys.pop()
+        written = {team_of(one.submission): _written_team(one.submission) for one in picked.values()}
+        if len(written) > 1:
+            raise UsageError(
+                f"these are submissions of several teams: {', '.join(map(clean, sorted(written.values())))}"
+            )
+        ((key, name),) = written.items()
         if team and team_key(team) != key:
-            raise UsageError(f"these are submissions of team {clean(key)}, not of {clean(team)}")
+            raise UsageError(f"these are submissions of team {clean(name)}, not of {clean(team)}")
         said = admissions(store, found.name, rules)
         for number, one in picked.items():
             if said[number].refusal:
                 raise UsageError(f"{one.submission.name}: {said[number].refusal}")
         store.add_choice(found.name, key, [one.submission.digest for one in picked.values()])
-    return Choice(team=key, submissions=tuple(one.submission for one in picked.values()))
+        chosen = tuple(one.submission for one in picked.values())
+        warnings = _unscored(store.entries(found.name), chosen)
+    return Choice(team=name, submissions=chosen, warnings=warnings)
+
+
+def _written_team(submission: Submission) -> str:
+    """Return the team as it is written; a submission without one stands for itself."""
+    from hepchallenge.board.rules import team_key
+
+    return submission.team if team_key(submission.team) else submission.name
+
+
+def _unscored(entries: Sequence[BoardEntry], submissions: Sequence[Submission]) -> tuple[str, ...]:
+    """Say which submissions have no score on the data that were scored last, and why."""
+    from hepchallenge.board.ranking import standing_runs
+
+    verdicts = {
+        (entry.submission.name, entry.submission.digest): entry.scoring.verdict
+        for entry in standing_runs(entries)
+    }
+    found = []
+    for one in submissions:
+        verdict = verdicts.get((one.name, one.digest))
+        if verdict is None:
+            found.append(f"{clean(one.name)} has no score so far")
+        elif verdict is not Verdict.SCORED:
+            found.append(f"{clean(one.name)} has no score: its verdict is {verdict.value}")
+    return tuple(found)
 
 
 def _resolve(received: Sequence[Received], wanted: str, team: str) -> Received:
@@ -321,7 +353,7 @@ def _resolve(received: Sequence[Received], wanted: str, team: str) -> Received:
         matches = [one for one in matches if team_of(one.submission) == team_key(team)] or matches
     if len({(one.submission.digest, team_of(one.submission)) for one in matches}) > 1:
         several = ", ".join(
-            f"{one.submission.digest[:_LEAST_DIGEST]} of team {clean(team_of(one.submission))}"
+            f"{one.submission.digest[:_LEAST_DIGEST]} of team {clean(_written_team(one.submission))}"
             for one in matches
         )
         raise UsageError(f"{wanted} could be any of {several}: give the digest")

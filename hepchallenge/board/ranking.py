@@ -16,7 +16,16 @@ from hepchallenge.contract import BoardRules, Reference
 from hepchallenge.exceptions import UsageError
 from hepchallenge.records import BAGGED_PARTS, PARTS, BoardEntry, DataInfo, Verdict
 
-__all__ = ["ALL_PARTS", "Board", "MetricInfo", "RankedRow", "make_board", "metric_infos", "rank"]
+__all__ = [
+    "ALL_PARTS",
+    "Board",
+    "MetricInfo",
+    "RankedRow",
+    "make_board",
+    "metric_infos",
+    "rank",
+    "standing_runs",
+]
 
 ALL_PARTS = (*PARTS, *BAGGED_PARTS)
 
@@ -322,7 +331,7 @@ def _moved(rows: Iterable[RankedRow], public: Iterable[RankedRow], rules: BoardR
     ]
 
 
-def _one_a_submission(entries: Iterable[BoardEntry]) -> list[BoardEntry]:
+def standing_runs(entries: Iterable[BoardEntry]) -> list[BoardEntry]:
     """Keep the run of each submission that stands for it: full before quick, settled, then the latest."""
     runs: dict[tuple[str, str], list[BoardEntry]] = {}
     for entry in entries:
@@ -394,7 +403,7 @@ def make_board(
         raise UsageError(f"{challenge}: no metric is called {official_metric!r} (known: {known})")
 
     # Sorting is stable: what was received at the same moment stays in the store's order.
-    shown = sorted(_one_a_submission(entries), key=lambda entry: entry.received_at)
+    shown = sorted(standing_runs(entries), key=lambda entry: entry.received_at)
     have = _parts(shown)
     by = _resolve_part(part, have)
     public_part = _public_part(by, have)

@@ -25,7 +25,8 @@ def command(
     """Record which of its submissions to CHALLENGE a team chooses to stand for it.
 
     A SUBMISSION is its name on the board, its digest (eight digits are enough), or its folder. The last
-    choice of a team counts, until the private part is revealed. For boards with entry = "chosen".
+    choice of a team counts, until the private part is revealed. For boards with entry = "chosen". What is not
+    scored, or failed, is recorded with a warning.
     """
     from hepchallenge.contract import read_rules
     from hepchallenge.reception import choose
@@ -40,3 +41,5 @@ def command(
     )
     names = ", ".join(f"{clean(one.name)} ({one.digest[:8]})" for one in choice.submissions)
     click.echo(f"team {clean(choice.team)} chose {names}")
+    for warning in choice.warnings:
+        click.echo(f"warning: {warning}", err=True)

@@ -270,13 +270,38 @@ def test_choosing_by_the_command_reaches_the_board(received: Path) -> None:
     folders = [received / "ours" / name for name in ("same", "us2", "us3")]
     pipeline.score(received, folders, isolation="none")
     result = run(choose_command, received, "us3", "--rules", "rules.toml")
-    assert result.output == f"team us chose us3 ({digest('us3', 'us')[:8]})\n"
+    assert result.stderr == ""
+    assert result.stdout == f"team us chose us3 ({digest('us3', 'us')[:8]})\n"
     from hepchallenge.cli import board
 
     shown = run(board, received, "--rules", "rules.toml", "--export", "out", "--format", "csv")
     assert shown.exception is None
     lines = Path("out", "small-test.csv").read_text().splitlines()
     assert [line.split(",")[:3] for line in lines[1:]] == [["1", "us3", "us"]]
+
+
+def test_a_choice_of_what_has_no_score_is_recorded_with_a_warning(kit: Path) -> None:
+    Path("rules.toml").write_text('[board]\nentry = "chosen"\nmost_chosen = 3\n')
+    broken = write_submission(kit / "broken", "1 / 0")
+    receive(kit, [mine(kit / "good", 1), broken], team="  The \uff37inners", at=MORNING)
+    words = (kit, "good", "broken", "--team", "the winners", "--rules", "rules.toml")
+    result = run(choose_command, *words)
+    assert result.stdout.startswith("team The \uff37inners chose good (")
+    assert result.stderr.splitlines() == [
+        "warning: good has no score so far",
+        "warning: broken has no score so far",
+    ]
+    pipeline.score(kit, received=True, isolation="none")
+    receive(kit, [mine(kit / "new", 2)], team="The Winners", at=MORNING)
+    result = run(choose_command, *words, "new")
+    assert result.stderr.splitlines() == [
+        "warning: broken has no score: its verdict is runtime_error",
+        "warning: new has no score so far",
+    ]
+    with Store("workspace") as store:
+        assert list(store.choices("small")) == ["the winners"]
+    with pytest.raises(UsageError, match="these are submissions of team The \uff37inners, not of them"):
+        choose(kit, ["good"], team="them", rules=CHOSEN, now=MORNING)
 
 
 def test_rules_can_be_named_once_for_all_commands(received: Path, monkeypatch: pytest.MonkeyPatch) -> None:
