@@ -150,8 +150,8 @@ def test_names_that_look_alike_are_told_apart(tmp_path: Path) -> None:
     assert len(shown) == len(names)
     assert ("alone",) in shown
     teams = {cells[keys.index("team")] for _, cells in site.rows}
-    # Teams that differ only in case are one team.
-    assert len({team.casefold() for team in teams}) == len(names) - 1
+    # Teams that differ only in case, or in what nobody sees, are one team.
+    assert len({team.casefold() for team in teams}) == len(names) - 2
 
 
 def test_two_names_of_one_digest_have_pages_of_their_own() -> None:
@@ -272,3 +272,18 @@ def test_names_that_are_half_a_formula_are_drawn_as_they_are(tmp_path: Path) -> 
     export_site([shown], tmp_path, Extras(curves=(curves,)))
     drawn = [ElementTree.parse(path) for path in tmp_path.glob("site-*/figures/*.svg")]
     assert len(drawn) == 3
+
+
+def test_spellings_of_one_team_get_one_mark_and_two_teams_that_look_alike_two() -> None:
+    long = "x" * 60
+    teams = (f"{long} a", f"{long}  A", f"{long} b", "team\u200b", "team\u2060", "\u200b")
+    site = site_board(board(*(made(number, team=team) for number, team in enumerate(teams))))
+    place = [column.key for column in site.columns].index("team")
+    shown = [cells[place] for _, cells in site.rows]
+    by_name = {row.entry.submission.team: one for row, one in zip(site.board.rows, shown, strict=True)}
+    a, also_a, b, unseen, other_unseen, none = (by_name[team] for team in teams)
+    marks = [str(words).rpartition(" #")[2] for words in (a, also_a, b)]
+    assert marks[0] == marks[1] != marks[2]
+    assert unseen == other_unseen
+    assert "#" not in str(unseen)
+    assert none is None

@@ -19,7 +19,7 @@ from typing import Any
 
 from hepchallenge import text
 from hepchallenge.board.ranking import ALL_PARTS, Board, RankedRow
-from hepchallenge.board.rules import team_of
+from hepchallenge.board.rules import team_key, team_of
 from hepchallenge.board.site.cells import Column, Value, error_text
 from hepchallenge.records import PARTS, BoardEntry, FoldOutcome, Verdict
 
@@ -240,6 +240,11 @@ def _columns(
     def name(row: RankedRow) -> Value:
         return [cleaned(row.entry.submission.name) or "(no name)", *marks.get(id(row), ())]
 
+    def team(row: RankedRow) -> Value:
+        written = row.entry.submission.team
+        # Without a character that can be seen it is none: the name stands for it.
+        return (teams.get(written) or cleaned(written)) if team_key(written) else None
+
     def tie(row: RankedRow) -> Value:
         return row.tie if row.tie in tied else None
 
@@ -263,10 +268,7 @@ def _columns(
     ]
     who: list[tuple[Column, _Getter]] = [
         (Column(key="name", label="Submission", kind="name"), name),
-        (
-            Column(key="team", label="Team", kind="text"),
-            lambda row: teams.get(row.entry.submission.team) or cleaned(row.entry.submission.team) or None,
-        ),
+        (Column(key="team", label="Team", kind="text"), team),
     ]
     run: list[tuple[Column, _Getter]] = [
         (
@@ -348,11 +350,11 @@ def _team_names(board: Board) -> dict[str, str]:
     """Return the names of teams that look alike with a mark that tells them apart."""
     alike = defaultdict(set)
     for team in {row.entry.submission.team for row in board.rows if row.entry.submission.team}:
-        # Names that differ only in case are one team: the rules say so.
-        alike[_looks(team)].add(unicodedata.normalize("NFKC", team).casefold())
+        # What is one team to the rules is one here, however it is written.
+        alike[_looks(team)].add(team_key(team))
     names = {}
     for team in {row.entry.submission.team for row in board.rows}:
-        key = unicodedata.normalize("NFKC", team).casefold()
+        key = team_key(team)
         if len(alike.get(_looks(team), ())) > 1:
             mark = hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:_SHORT]
             names[team] = f"{cleaned(team)} #{mark}"
