@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import zipfile
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -390,6 +392,26 @@ def test_what_was_refused_and_what_is_over_quota_is_told_from_the_workspace(kit:
     assert entry.scoring.message == "the folder holds no file"
     assert "1 received over quota: not run" in heard.said
     assert score_received(kit, rules=rules)[0].exit_code == 0
+
+
+def test_more_than_are_locked_together_are_all_run(received: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline, "_MOST_AT_ONCE", 4)
+    held = 0
+    lock = Store.lock
+
+    @contextlib.contextmanager
+    def counted(*words: Any) -> Iterator[None]:
+        nonlocal held
+        held += 1
+        assert held <= 4
+        with lock(*words):
+            yield
+        held -= 1
+
+    monkeypatch.setattr(Store, "lock", counted)
+    document, heard = score_received(received)
+    assert len(document.submissions) == len(set(heard.done)) == 6
+    assert held == 0
 
 
 def test_names_made_to_look_like_labels_are_run_like_all_others(received: Path) -> None:
