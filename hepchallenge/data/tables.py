@@ -125,6 +125,11 @@ class _Tar(contextlib.AbstractContextManager["_Tar"]):
     def __init__(self, stream: Any) -> None:
         self._archive = tarfile.TarFile(fileobj=stream)
         self._files = {member.name: member for member in self._archive if member.isfile()}
+        # tarfile takes an archive that is cut off within a header for one that ends there.
+        size = stream.seek(0, os.SEEK_END)
+        stream.seek(max(0, size - tarfile.BLOCKSIZE))
+        if size % tarfile.BLOCKSIZE or any(stream.read(tarfile.BLOCKSIZE)):
+            raise tarfile.ReadError("unexpected end of data")
 
     def names(self) -> list[str]:
         return list(self._files)

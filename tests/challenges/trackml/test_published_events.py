@@ -208,6 +208,18 @@ def test_a_missing_or_doubled_file_is_named(published: Path) -> None:
         pub.find_events(published)
 
 
+@pytest.mark.parametrize("offset", [0, 7, 512])
+def test_a_tar_that_is_cut_off_before_a_member_is_not_one_that_ends_there(
+    published: Path, tmp_path: Path, offset: int
+) -> None:
+    (file,) = as_tar(published, tmp_path / "packed").iterdir()
+    with tarfile.open(file) as archive:
+        member = archive.getmembers()[-4]
+    file.write_bytes(file.read_bytes()[: member.offset + offset])
+    with pytest.raises(DataError, match=r"\.tar.*cut off or damaged"):
+        list(pub.load_dataset(file.parent))
+
+
 @pytest.mark.parametrize("pack", [as_gz, as_zip, as_tar])
 def test_damaged_archives_are_named(
     published: Path, tmp_path: Path, pack: Callable[[Path, Path], Path]
