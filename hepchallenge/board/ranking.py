@@ -201,11 +201,13 @@ def metric_infos(score_types: Iterable[Any]) -> tuple[MetricInfo, ...]:
 
 
 def _parts(entries: Iterable[BoardEntry]) -> set[str]:
-    """Return the parts on which something is scored."""
+    """Return the parts on which something is scored; others do not matter once both halves are among them."""
     have: set[str] = set()
     for entry in entries:
         for by_part in entry.scoring.scores.values():
             have.update(by_part)
+        if "public" in have and "private" in have:
+            break
     return have
 
 
@@ -280,8 +282,9 @@ def _ruled_rows(
     gave_way: list[RankedRow] = []
     for entry, ruling in zip(told, rulings, strict=True):
         admission = ruling.admission
-        reason = "; ".join(filter(None, (admission.refusal, entry.scoring.message)))
-        if not admission.refusal:
+        if admission.refusal:
+            reason = "; ".join(filter(None, (admission.refusal, entry.scoring.message)))
+        else:
             reason = ruling.gives_way
             if not reason and rankable(entry, metric.name, part) is not None:
                 reason = ruling.reason
@@ -331,8 +334,10 @@ def _moved(rows: Iterable[RankedRow], public: Iterable[RankedRow], rules: BoardR
     ]
 
 
-def standing_runs(entries: Iterable[BoardEntry]) -> list[BoardEntry]:
+def standing_runs(entries: Sequence[BoardEntry]) -> list[BoardEntry]:
     """Keep the run of each submission that stands for it: full before quick, settled, then the latest."""
+    if len({(entry.submission.name, entry.submission.digest) for entry in entries}) == len(entries):
+        return list(entries)
     runs: dict[tuple[str, str], list[BoardEntry]] = {}
     for entry in entries:
         runs.setdefault((entry.submission.name, entry.submission.digest), []).append(entry)

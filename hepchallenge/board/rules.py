@@ -212,6 +212,9 @@ def admit(receipts: Sequence[Receipt], rules: BoardRules) -> list[Admission]:
 
 def admit_entries(entries: Sequence[BoardEntry], rules: BoardRules) -> list[Admission]:
     """Apply phases and quotas to what a board shows, one entry a submission in order of receipt."""
+    if not rules.phases:
+        own, failed = Admission(counts=True), Admission()
+        return [failed if e.scoring.verdict is Verdict.INFRASTRUCTURE else own for e in entries]
     receipts = [
         Receipt(
             team=team_of(entry.submission),

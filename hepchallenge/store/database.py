@@ -682,11 +682,6 @@ def _entries(
             return []
     fits &= runs.c.data_digest == data_digest
 
-    scored: dict[int, list[Scoring]] = defaultdict(list)
-    wanted = select(scorings.c.run_id, scorings.c.scoring).join(runs).where(fits).order_by(scorings.c.id)
-    for run_id, recorded in connection.execute(wanted).all():
-        scored[run_id].append(codec.decode_scoring(recorded))
-
     outcomes: dict[int, dict[int, str]] = defaultdict(dict)
     # The failed tries first, so that a final outcome of the same fold takes their place.
     for table in (schema.infrastructure_failures, schema.folds):
@@ -694,20 +689,20 @@ def _entries(
         for run_id, job, recorded in connection.execute(tried.order_by(table.c.id)).all():
             outcomes[run_id][job] = recorded
 
-    columns = [runs.c[name] for name in ("id", "key_digest", "submission_digest", *RUN_COLUMNS)]
-    best: dict[str, tuple[bool, int, str, list[Any], Scoring]] = {}
-    for row in connection.execute(select(*columns).where(fits).order_by(runs.c.attempt)).all():
-        run_id, key_digest, digest, *run = row
-        scoring = _that_counts(scored[run_id])
-        if scoring is None:
-            continue
-        own = scoring.verdict.is_participants_own
-        if own or key_digest not in best or not best[key_digest][0]:
-            best[key_digest] = (own, run_id, digest, run, scoring)
+    # Of a run's scorings, and of a key's attempts, the last one counts that the host did not fail.
+    best: dict[str, tuple[tuple[bool, int, int], int, str, str, list[Any]]] = {}
+    failed = Verdict.INFRASTRUCTURE.value
+    names = ("id", "attempt", "key_digest", "submission_digest", *RUN_COLUMNS)
+    columns = [scorings.c.id, scorings.c.verdict, scorings.c.scoring, *(runs.c[name] for name in names)]
+    for row in connection.execute(select(*columns).join(runs).where(fits)).all():
+        number, verdict, text_of_scoring, run_id, attempt, key_digest, digest, *run = row
+        weight = (verdict != failed, attempt, number)
+        if key_digest not in best or weight > best[key_digest][0]:
+            best[key_digest] = (weight, run_id, digest, text_of_scoring, run)
 
     by_digest: dict[str, list[tuple[int, list[Any], Scoring]]] = defaultdict(list)
-    for _, run_id, digest, run, scoring in sorted(best.values(), key=itemgetter(1)):
-        by_digest[digest].append((run_id, run, scoring))
+    for _, run_id, digest, text_of_scoring, run in sorted(best.values(), key=itemgetter(1)):
+        by_digest[digest].append((run_id, run, codec.decode_scoring(text_of_scoring)))
 
     entries: list[BoardEntry] = []
     teams = assigned_teams(connection, challenge)
