@@ -35,8 +35,8 @@ def load_board(
     loaded = load_challenge(challenge)
     with open_workspace(workspace, must_exist=True) as store, without_collector():
         if entries is None:
-            entries = store.entries(loaded.name, data_digest=data_digest)
-        return make_board(
+            entries = store.entries(loaded.name, data_digest=data_digest, folds=False)
+        board = make_board(
             entries,
             challenge=loaded.name,
             title=loaded.title,
@@ -48,6 +48,9 @@ def load_board(
             chosen=store.choices(loaded.name),
             replicas=kept_replicas(store),
         )
+        # Only those of what is shown: a team may have sent hundreds.
+        store.read_folds(row.entry for row in board.rows)
+        return board
 
 
 def kept_replicas(store: Store) -> Callable[[BoardEntry, str], np.ndarray | None]:

@@ -7,7 +7,7 @@ import os
 import sqlite3
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from operator import itemgetter
@@ -63,6 +63,9 @@ _BUSY_TRIES = 6
 
 # Any number that all releases share; it keeps two first openings apart.
 _SCHEMA_LOCK = 7_205_118
+
+# Databases limit the parameters of a statement.
+_RUNS_AT_ONCE = 900
 
 _T = TypeVar("_T")
 
@@ -436,7 +439,12 @@ class Store:
     # What the board shows
 
     def entries(
-        self, challenge: str, data_digest: str | None = None, challenge_version: str | None = None
+        self,
+        challenge: str,
+        data_digest: str | None = None,
+        challenge_version: str | None = None,
+        *,
+        folds: bool = True,
     ) -> list[BoardEntry]:
         """Return what can be compared on one board, in the order in which the submissions came in.
 
@@ -450,6 +458,8 @@ class Store:
         challenge_version
             Only runs of this version of the challenge; None stands for all, since rescoring makes runs of
             different versions comparable again (every entry says by which version it was run and scored).
+        folds
+            Whether folds are read too; else `read_folds` has to read those that somebody looks at.
 
         Returns
         -------
@@ -461,9 +471,17 @@ class Store:
 
         def work(connection: Connection) -> list[BoardEntry]:
             with without_collector():
-                return _entries(connection, challenge, data_digest, challenge_version)
+                found = _entries(connection, challenge, data_digest, challenge_version)
+                if folds:
+                    _read_folds(connection, found)
+                return found
 
         return self._do(work)
+
+    def read_folds(self, entries: Iterable[BoardEntry]) -> None:
+        """Read the folds of entries that were read without them."""
+        wanted = list(entries)
+        self._do(lambda connection: _read_folds(connection, wanted))
 
     # Files
 
@@ -682,13 +700,6 @@ def _entries(
             return []
     fits &= runs.c.data_digest == data_digest
 
-    outcomes: dict[int, dict[int, str]] = defaultdict(dict)
-    # The failed tries first, so that a final outcome of the same fold takes their place.
-    for table in (schema.infrastructure_failures, schema.folds):
-        tried = select(table.c.run_id, table.c.fold, table.c.outcome).join(runs).where(fits)
-        for run_id, job, recorded in connection.execute(tried.order_by(table.c.id)).all():
-            outcomes[run_id][job] = recorded
-
     # Of a run's scorings, and of a key's attempts, the last one counts that the host did not fail.
     best: dict[str, tuple[tuple[bool, int, int], int, str, str, list[Any]]] = {}
     failed = Verdict.INFRASTRUCTURE.value
@@ -718,7 +729,25 @@ def _entries(
         if number in teams:
             submission = replace(submission, team=teams[number])
         for run_id, run, scoring in by_digest[digest]:
-            folds = outcomes[run_id]
-            outcomes_of_run = RecordedFolds([folds[job] for job in sorted(folds)])
-            entries.append(recorded_entry(run, submission, received_at, scoring, outcomes_of_run))
+            entries.append(recorded_entry(run, submission, received_at, scoring, RecordedFolds(run_id)))
     return entries
+
+
+def _read_folds(connection: Connection, entries: Sequence[BoardEntry]) -> None:
+    pending: dict[int, list[RecordedFolds]] = defaultdict(list)
+    for entry in entries:
+        if isinstance(entry.folds, RecordedFolds) and entry.folds.texts is None:
+            pending[entry.folds.run_id].append(entry.folds)
+    numbers = list(pending)
+    for first in range(0, len(numbers), _RUNS_AT_ONCE):
+        chosen = numbers[first : first + _RUNS_AT_ONCE]
+        outcomes: dict[int, dict[int, str]] = {number: {} for number in chosen}
+        # The failed tries first, so that a final outcome of the same fold takes their place.
+        for table in (schema.infrastructure_failures, schema.folds):
+            wanted = select(table.c.run_id, table.c.fold, table.c.outcome).where(table.c.run_id.in_(chosen))
+            for run_id, job, outcome in connection.execute(wanted.order_by(table.c.id)):
+                outcomes[run_id][job] = outcome
+        for number, of_run in outcomes.items():
+            texts = [of_run[job] for job in sorted(of_run)]
+            for folds in pending[number]:
+                folds.texts = texts

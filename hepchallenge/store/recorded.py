@@ -24,23 +24,32 @@ class RecordedFolds(Sequence[FoldOutcome]):
 
     Parameters
     ----------
+    run_id
+        Of the run.
     texts
-        What `encode_fold` made of each, in this order.
+        What `encode_fold` made of each, in this order; None before `Store.read_folds` has set them, and then
+        nobody may look.
     """
 
-    __slots__ = ("_decoded", "_texts")
+    __slots__ = ("_decoded", "run_id", "texts")
 
-    def __init__(self, texts: Sequence[str]) -> None:
-        self._texts = texts
+    def __init__(self, run_id: int, texts: Sequence[str] | None = None) -> None:
+        self.run_id = run_id
+        self.texts = texts
         self._decoded: tuple[FoldOutcome, ...] | None = None
+
+    def _read(self) -> Sequence[str]:
+        if self.texts is None:
+            raise RuntimeError(f"the folds of run {self.run_id} were not read; call Store.read_folds")
+        return self.texts
 
     def _outcomes(self) -> tuple[FoldOutcome, ...]:
         if self._decoded is None:
-            self._decoded = tuple(map(codec.decode_fold, self._texts))
+            self._decoded = tuple(map(codec.decode_fold, self._read()))
         return self._decoded
 
     def __len__(self) -> int:
-        return len(self._texts)
+        return len(self._read())
 
     @overload
     def __getitem__(self, index: int) -> FoldOutcome: ...
@@ -54,11 +63,8 @@ class RecordedFolds(Sequence[FoldOutcome]):
             return self._outcomes() == other._outcomes()
         return self._outcomes() == other if isinstance(other, tuple) else NotImplemented
 
-    def __hash__(self) -> int:
-        return hash(tuple(self._texts))
-
     def __repr__(self) -> str:
-        return repr(self._outcomes())
+        return "(not read)" if self.texts is None else repr(self._outcomes())
 
 
 class RecordedEntry(BoardEntry):

@@ -242,10 +242,10 @@ def test_keys_that_differ_in_the_submission_alone_are_told_apart(
 
 def test_recorded_folds_are_equal_to_their_tuple() -> None:
     outcomes = tuple(FoldOutcome(fold=fold, verdict=Verdict.SCORED) for fold in range(3))
-    recorded = RecordedFolds([codec.encode_fold(outcome) for outcome in outcomes])
+    recorded = RecordedFolds(1, [codec.encode_fold(outcome) for outcome in outcomes])
     assert recorded == outcomes
     assert recorded != outcomes[:2]
-    assert recorded == RecordedFolds([codec.encode_fold(outcome) for outcome in outcomes])
+    assert recorded == RecordedFolds(1, [codec.encode_fold(outcome) for outcome in outcomes])
     assert (len(recorded), recorded[1], recorded[1:]) == (3, outcomes[1], outcomes[1:])
 
 
@@ -261,3 +261,20 @@ def test_a_recorded_entry_is_equal_to_a_plain_one_with_the_same_fields(store: St
     other = replace(recorded, received_at="never")
     assert (other.received_at, other.run_key) == ("never", run.key)
     assert other != plain
+
+
+def test_folds_that_were_not_read_are_read_on_demand_and_not_taken_for_none(store: Store) -> None:
+    run = open_run(store)
+    store.record_fold(run, FoldOutcome(fold=0, verdict=Verdict.INFRASTRUCTURE))
+    store.record_fold(run, FoldOutcome(fold=1, verdict=Verdict.SCORED))
+    store.record_fold(run, FoldOutcome(fold=0, verdict=Verdict.SCORED, wall_seconds=2.0))
+    store.record_scoring(run, Scoring(verdict=Verdict.SCORED, scores={"auc": {"test": 0.5}}))
+    (entry,) = store.entries("higgsml", folds=False)
+    with pytest.raises(RuntimeError, match="were not read"):
+        len(entry.folds)
+    store.read_folds([entry])
+    assert entry == store.entries("higgsml")[0]
+    assert [(fold.fold, fold.verdict, fold.wall_seconds) for fold in entry.folds] == [
+        (0, Verdict.SCORED, 2.0),
+        (1, Verdict.SCORED, 0.0),
+    ]
