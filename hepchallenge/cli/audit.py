@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -34,7 +33,7 @@ def command(
     data: str | None,
     data_label: str | None,
     workspace: str | None,
-    rules: Path | None,
+    rules: BoardRules | None,
     kits: bool,
     as_json: bool,
 ) -> int:
@@ -49,15 +48,14 @@ def command(
     from hepchallenge.audit import audit
     from hepchallenge.cli.findings import show_findings
     from hepchallenge.cli.progress import ShownProgress
-    from hepchallenge.contract import load_challenge, read_rules
+    from hepchallenge.contract import load_challenge
     from hepchallenge.findings import none_failed
 
-    board_rules = None if rules is None else read_rules(rules)
     # What a kit or a library prints while it is imported must not mix with the answer.
     with contextlib.redirect_stdout(sys.stderr), ShownProgress() as progress:
         loaded = load_challenge(challenge)
         found = audit(loaded, data=data, data_label=data_label, with_kits=kits, progress=progress)
-        findings = [*found.findings, *_of_export(loaded, challenge, workspace, board_rules)]
+        findings = [*found.findings, *_of_export(loaded, challenge, workspace, rules)]
     passed = none_failed(findings)
     if as_json:
         answer = {

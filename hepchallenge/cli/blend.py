@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from hepchallenge.blend import Blend, Step
+    from hepchallenge.contract import BoardRules
     from hepchallenge.records import Scoring
 
 __all__ = ["command", "export", "to_csv", "to_terminal"]
@@ -201,7 +202,7 @@ def command(
     workspace: str | None,
     data_label: str | None,
     part: str | None,
-    rules: Path | None,
+    rules: BoardRules | None,
     metric: str | None,
     min_improvement: float,
     directory: str | None,
@@ -217,7 +218,6 @@ def command(
     Exit code: 0 the blend has scores, 1 it has another verdict, 2 wrong usage.
     """
     from hepchallenge.blend import blend
-    from hepchallenge.contract import read_rules
 
     # What a kit or a library prints while it is imported must not mix with the answer.
     with contextlib.redirect_stdout(sys.stderr), _ShownSteps() as progress:
@@ -230,7 +230,7 @@ def command(
             part=part,
             metric=metric,
             min_improvement=min_improvement,
-            rules=None if rules is None else read_rules(rules),
+            rules=rules,
             progress=progress,
             on_step=progress.step,
         )

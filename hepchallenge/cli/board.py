@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from hepchallenge.cli.options import rules_option, workspace_option
+
+if TYPE_CHECKING:
+    from hepchallenge.contract import BoardRules
 
 __all__ = ["command"]
 
@@ -37,7 +41,7 @@ __all__ = ["command"]
 )
 def command(
     challenge: str,
-    rules: Path | None,
+    rules: BoardRules | None,
     workspace: str | None,
     part: str | None,
     directory: str | None,
@@ -53,20 +57,18 @@ def command(
     from hepchallenge.board import FORMATS, export
     from hepchallenge.cli.leaderboard import load_board, show_board
     from hepchallenge.collector import without_collector
-    from hepchallenge.contract import read_rules
     from hepchallenge.exceptions import UsageError
 
     if formats is not None and directory is None:
         raise UsageError("--format says what to export: give --export DIR too")
     with without_collector():
-        read = None if rules is None else read_rules(rules)
-        board = load_board(challenge, workspace, part, rules=read)
+        board = load_board(challenge, workspace, part, rules=rules)
         if directory is not None:
             from hepchallenge.cli.site import exported_boards, left_private, site_extras
 
             wanted = list(FORMATS) if formats is None else [name.strip() for name in formats.split(",")]
             folder, tables = Path(directory), [name for name in wanted if name != "html"]
-            boards = exported_boards(board, challenge, workspace, part, read)
+            boards = exported_boards(board, challenge, workspace, part, rules)
             written = [path for one in boards for path in export(one, folder, tables)]
             if "html" in wanted:
                 names = [path.name for path in written]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from hepchallenge.cli.options import rules_option, workspace_option
+
+if TYPE_CHECKING:
+    from hepchallenge.contract import BoardRules
 
 __all__ = ["command"]
 
@@ -20,7 +23,7 @@ __all__ = ["command"]
 @rules_option
 @workspace_option
 def command(
-    challenge: str, submissions: tuple[str, ...], team: str, rules: Path | None, workspace: str | None
+    challenge: str, submissions: tuple[str, ...], team: str, rules: BoardRules | None, workspace: str | None
 ) -> None:
     """Record which of its submissions to CHALLENGE a team chooses to stand for it.
 
@@ -28,7 +31,6 @@ def command(
     choice of a team counts, until the private part is revealed. For boards with entry = "chosen". What is not
     scored, or failed, is recorded with a warning.
     """
-    from hepchallenge.contract import read_rules
     from hepchallenge.reception import choose
     from hepchallenge.text import clean
 
@@ -37,7 +39,7 @@ def command(
         submissions,
         team=team,
         workspace=workspace,
-        rules=None if rules is None else read_rules(rules),
+        rules=rules,
     )
     names = ", ".join(f"{clean(one.name)} ({one.digest[:8]})" for one in choice.submissions)
     click.echo(f"team {clean(choice.team)} chose {names}")

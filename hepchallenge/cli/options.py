@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from hepchallenge.contract import BoardRules
 
 __all__ = ["rules_option", "workspace_option"]
 
@@ -16,8 +20,16 @@ workspace_option = click.option(
     help="Where everything is recorded; default: hepchallenge-workspace.",
 )
 
+
+def _read(ctx: click.Context, param: click.Parameter, value: Path | None) -> BoardRules | None:
+    from hepchallenge.contract import read_rules
+
+    return None if value is None else read_rules(value)
+
+
 rules_option = click.option(
     "--rules",
+    callback=_read,
     type=click.Path(dir_okay=False, path_type=Path),
     envvar="HEPCHALLENGE_RULES",
     metavar="FILE",

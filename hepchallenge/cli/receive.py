@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from hepchallenge.cli.options import rules_option, workspace_option
+
+if TYPE_CHECKING:
+    from hepchallenge.contract import BoardRules
 
 __all__ = ["command"]
 
@@ -45,7 +48,7 @@ def command(
     team: str,
     reassign: bool,
     at: datetime | None,
-    rules: Path | None,
+    rules: BoardRules | None,
     workspace: str | None,
 ) -> int:
     """Take submissions to CHALLENGE in without running them, and record when they came and from whom.
@@ -58,7 +61,6 @@ def command(
     import contextlib
     import sys
 
-    from hepchallenge.contract import read_rules
     from hepchallenge.reception import receive
     from hepchallenge.text import clean, safe_message
 
@@ -71,7 +73,7 @@ def command(
             at=at,
             reassign=reassign,
             workspace=workspace,
-            rules=None if rules is None else read_rules(rules),
+            rules=rules,
         )
     refused = False
     for receipt in found:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from hepchallenge.cli.options import rules_option, workspace_option
+
+if TYPE_CHECKING:
+    from hepchallenge.contract import BoardRules
 
 __all__ = ["command"]
 
@@ -38,7 +41,7 @@ def command(
     data_label: str | None,
     corrected_labels: bool,
     part: str | None,
-    rules: Path | None,
+    rules: BoardRules | None,
     as_json: bool,
 ) -> int:
     """Score the stored predictions of CHALLENGE again, without running any submission.
@@ -47,10 +50,7 @@ def command(
     score or verdict is another now is told at the end, or with --json under the key `changes`.
     """
     from hepchallenge.cli.progress import ShownProgress
-    from hepchallenge.contract import read_rules
     from hepchallenge.pipeline import rescore
-
-    board_rules = None if rules is None else read_rules(rules)
 
     # What a kit or a library prints while it is imported must not mix with the answer.
     with contextlib.redirect_stdout(sys.stderr), ShownProgress() as progress:
@@ -65,8 +65,8 @@ def command(
     from hepchallenge.board.changes import changes, changes_to_terminal
     from hepchallenge.cli.leaderboard import load_board, show_board
 
-    before = load_board(challenge, workspace, part, entries=document.before, rules=board_rules)
-    after = load_board(challenge, workspace, part, data_digest=document.data.digest, rules=board_rules)
+    before = load_board(challenge, workspace, part, entries=document.before, rules=rules)
+    after = load_board(challenge, workspace, part, data_digest=document.data.digest, rules=rules)
     found = changes(before, after)
     if as_json:
         answer = {**document.to_dict(), "changes": [change.to_dict() for change in found]}

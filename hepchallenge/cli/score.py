@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from hepchallenge.cli.options import rules_option, workspace_option
 from hepchallenge.records import parse_bytes
+
+if TYPE_CHECKING:
+    from hepchallenge.contract import BoardRules
 
 __all__ = ["command"]
 
@@ -111,7 +114,7 @@ def command(
     rerun: bool,
     received: bool,
     data_label: str | None,
-    rules: Path | None,
+    rules: BoardRules | None,
     as_json: bool,
 ) -> int:
     """Run submissions to CHALLENGE apart from the labels, score them, print the leaderboard.
@@ -130,10 +133,7 @@ def command(
     Exit code: 0 all scored, 1 some submission was not, 2 wrong usage, 3 the infrastructure failed.
     """
     from hepchallenge.cli.progress import ShownProgress
-    from hepchallenge.contract import read_rules
     from hepchallenge.pipeline import score
-
-    board_rules = None if rules is None else read_rules(rules)
 
     limits = {
         "fit_wall": fit_wall,
@@ -163,7 +163,7 @@ def command(
             rerun=rerun,
             received=received,
             data_label=data_label,
-            rules=board_rules,
+            rules=rules,
             progress=progress,
         )
     if as_json:
@@ -171,5 +171,5 @@ def command(
     elif document.submissions:
         from hepchallenge.cli.leaderboard import load_board, show_board
 
-        show_board(load_board(challenge, workspace, data_digest=document.data.digest, rules=board_rules))
+        show_board(load_board(challenge, workspace, data_digest=document.data.digest, rules=rules))
     return document.exit_code
