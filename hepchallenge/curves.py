@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from hepchallenge.board.site import Curve, Curves
 from hepchallenge.exceptions import ContractError, HepChallengeError
 from hepchallenge.records import BoardEntry, FoldOutcome
+from hepchallenge.scoring.roc import roc_curve
 from hepchallenge.text import clean
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ MOST_EVENTS = 20
 """Most events that are read for one submission's curves."""
 
 _FOLD = 0
-_TRAINING = 0
 _DIGITS = 3
 # Keys of what a challenge's `get_curves` gives for each curve.
 _WORDS = ("title", "x_label", "y_label", "description")
@@ -67,10 +67,7 @@ def roc(is_signal: ArrayLike, score: ArrayLike) -> tuple[NDArray[np.float64], ND
         raise ValueError("expected finite scores")
     if truth.all() or not truth.any():
         raise ValueError("expected signal and background")
-    order = np.argsort(-values, kind="stable")
-    passed = np.flatnonzero(np.diff(values[order], append=-np.inf))
-    signal = np.concatenate([[0], np.cumsum(truth[order])[passed]]) / truth.sum()
-    background = np.concatenate([[0], np.cumsum(~truth[order])[passed]]) / (~truth).sum()
+    background, signal, _ = roc_curve(values, truth)
     # Points are spread along the curve, which may be steep where most of them are needed.
     length = background + signal
     wanted = np.interp(np.linspace(0, 2, MOST_POINTS), length, np.arange(len(length)))
@@ -134,12 +131,13 @@ def best_curves(
         If data cannot be staged, stored predictions are damaged, or `get_curves` fails or gives something
         else than curves (a ContractError that names it).
     """
+    from hepchallenge.draw import first_outcome
     from hepchallenge.pipeline import data_for
     from hepchallenge.stage.stage import stage
 
     found = []
     for entry in entries:
-        first = next((o for o in entry.folds if (o.fold, o.training) == (_FOLD, _TRAINING)), None)
+        first = first_outcome(entry)
         if first is not None and _predicts_validation(first) and not entry.run_key.quick:
             found.append((entry, first))
         if len(found) == most:

@@ -20,7 +20,16 @@ if TYPE_CHECKING:
     from hepchallenge.stage.stage import Staged
     from hepchallenge.store import Store
 
-__all__ = ["DRAWN_PARTS", "Material", "NothingToDraw", "draw", "material_of", "results_folder", "wanted"]
+__all__ = [
+    "DRAWN_PARTS",
+    "Material",
+    "NothingToDraw",
+    "draw",
+    "first_outcome",
+    "material_of",
+    "results_folder",
+    "wanted",
+]
 
 DRAWN_PARTS = ("valid", "test")
 """Parts that can be drawn: `valid`, whose truth participants have, or `test`, whose truth is hidden."""
@@ -104,6 +113,11 @@ class NothingToDraw(UsageError):
     """Why one submission has no picture."""
 
 
+def first_outcome(entry: BoardEntry) -> FoldOutcome | None:
+    """Return the fold and training that stand for a submission in pictures; None if they are not recorded."""
+    return next((o for o in entry.folds if (o.fold, o.training) == (_FOLD, _TRAINING)), None)
+
+
 def material_of(store: Store, staged: Staged, entry: BoardEntry, part: str) -> Material:
     """Return what a submission predicted on a part, with its truth: of several folds and trainings the first.
 
@@ -115,7 +129,7 @@ def material_of(store: Store, staged: Staged, entry: BoardEntry, part: str) -> M
     # What fails a gate has predictions too, and its pictures show why it failed.
     if entry.scoring.verdict not in (Verdict.SCORED, Verdict.GATE_FAILED):
         raise NothingToDraw(f"its verdict is {entry.scoring.verdict.value}")
-    outcome = next((o for o in entry.folds if (o.fold, o.training) == (_FOLD, _TRAINING)), None)
+    outcome = first_outcome(entry)
     if part == "valid" and entry.submission.kind == "predictions":
         raise NothingToDraw("a prediction file has no predictions on valid; see --part test")
     if part == "test" and staged.truth.y_test is None:

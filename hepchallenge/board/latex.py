@@ -103,17 +103,11 @@ def rounded(value: float, errors: Iterable[float | None], precision: int) -> lis
 
 def _score(board: Board, row: RankedRow, metric: str) -> str:
     """Return the score on the part that ranks, with each error that is known and what it comes from."""
-    scoring, part = row.entry.scoring, board.part
-    value = scoring.scores.get(metric, {}).get(part)
+    part = board.part
+    value = row.entry.scoring.scores.get(metric, {}).get(part)
     if value is None or not math.isfinite(value):
         return "--"
-    several_folds = len(scoring.fold_scores) > row.entry.run_key.trainings
-    kinds = {
-        "test": scoring.errors,
-        "folds": scoring.spread if several_folds else {},
-        "trainings": scoring.training_spread,
-    }
-    errors = {name: kind.get(metric, {}).get(part) for name, kind in kinds.items()}
+    errors = row.uncertainties(metric, part)
     known = {name: error for name, error in errors.items() if error is not None and math.isfinite(error)}
     shown, *widths = rounded(value, known.values(), board.metric_info(metric).precision)
     apart = [rf" \pm {width}_\mathrm{{{name}}}" for name, width in zip(known, widths, strict=True)]

@@ -75,6 +75,21 @@ class RankedRow:
     moved: int | None = None
     """On a private board: ranks gained since the public one; negative if lost."""
 
+    @property
+    def has_several_folds(self) -> bool:
+        """Whether its scores are means over folds, so that there is a spread over them."""
+        return len(self.entry.scoring.fold_scores) > self.entry.run_key.trainings
+
+    def uncertainties(self, metric: str, part: str) -> dict[str, float | None]:
+        """Return what is known of a score's uncertainties by their origin: `test`, `folds`, `trainings`."""
+        scoring = self.entry.scoring
+        kinds = {
+            "test": scoring.errors,
+            "folds": scoring.spread if self.has_several_folds else {},
+            "trainings": scoring.training_spread,
+        }
+        return {origin: kind.get(metric, {}).get(part) for origin, kind in kinds.items()}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Board:
@@ -121,6 +136,11 @@ class Board:
     def metric_info(self, name: str) -> MetricInfo:
         """Return the direction and precision of a metric."""
         return next(metric for metric in self.metrics if metric.name == name)
+
+    def reference_columns(self, metrics: Sequence[str]) -> list[tuple[str, str]]:
+        """Return the pairs of metric and part of which some published score of these metrics is known."""
+        known = {(one.metric, one.part) for one in self.references if one.metric in metrics}
+        return sorted(known, key=lambda pair: (metrics.index(pair[0]), ALL_PARTS.index(pair[1])))
 
     def columns(self) -> list[tuple[str, str]]:
         """Return the pairs of metric and part that some row has and that may be shown, best known first."""

@@ -50,15 +50,12 @@ def _mean_and_spread(board: Board, row: RankedRow, metric: str, part: str) -> st
     precision = board.metric_info(metric).precision
     mean = _number(scoring.scores.get(metric, {}).get(part), precision)
     spread = _number(scoring.spread.get(metric, {}).get(part), precision)
-    several = part in PARTS and _has_several_folds(row)
+    several = part in PARTS and row.has_several_folds
     return f"{mean} ± {spread}" if mean and spread and several else mean
 
 
-def _has_several_folds(row: RankedRow) -> bool:
-    return len(row.entry.scoring.fold_scores) > row.entry.run_key.trainings
-
-
-_UNCERTAINTIES = ("over folds", "over trainings", "test sample")
+_UNCERTAINTIES = {"folds": "over folds", "trainings": "over trainings", "test": "test sample"}
+"""Heads of the columns of uncertainties, by origin."""
 _ORDER = ("ranks", "stays ahead", "tie")
 
 
@@ -90,12 +87,11 @@ def _has_uncertainties(board: Board) -> bool:
 
 def _kept_apart(board: Board, row: RankedRow, metric: str, part: str) -> list[str]:
     """Return the score and its three uncertainties, empty where they are not known."""
-    scoring = row.entry.scoring
-    folds = scoring.spread if _has_several_folds(row) else {}
-    kinds = (scoring.scores, folds, scoring.training_spread, scoring.errors)
+    score = row.entry.scoring.scores.get(metric, {}).get(part)
+    known = row.uncertainties(metric, part)
     # One digit more than the score: an error is of interest when it is small.
     precision = board.metric_info(metric).precision + 1
-    return [_number(kind.get(metric, {}).get(part), precision) for kind in kinds]
+    return [_number(value, precision) for value in (score, *(known[origin] for origin in _UNCERTAINTIES))]
 
 
 def _order(row: RankedRow) -> list[str]:
@@ -119,7 +115,7 @@ def _said_of_order(board: Board) -> tuple[list[str], list[list[str]]]:
     """
     if not _has_uncertainties(board) or board.part not in PARTS:
         return [], []
-    heads = ["#", "submission", "score", *_UNCERTAINTIES, *_ORDER]
+    heads = ["#", "submission", "score", *_UNCERTAINTIES.values(), *_ORDER]
     lines = [
         [str(row.rank), _name(row), *_kept_apart(board, row, board.metric, board.part), *_order(row)]
         for row in board.ranked
@@ -224,8 +220,7 @@ def _references(board: Board, metrics: list[str]) -> tuple[list[str], list[list[
         doubt = "" if reference.confirmed else " (unconfirmed)"
         value = f"{_number(reference.value, board.metric_info(reference.metric).precision)}{doubt}"
         found.setdefault(reference.name, {})[reference.metric, reference.part] = value
-    keys = {key for values in found.values() for key in values}
-    columns = sorted(keys, key=lambda key: (metrics.index(key[0]), ALL_PARTS.index(key[1])))
+    columns = board.reference_columns(metrics)
     heads = ["published", *(f"{clean(metric)} {_part(part)}" for metric, part in columns)]
     lines = [[clean(name, 80), *(values.get(key, "") for key in columns)] for name, values in found.items()]
     return heads, lines
@@ -415,7 +410,7 @@ def to_markdown(board: Board) -> str:
             lines += [f"{explanation}.", ""]
     if found := _uncertainties(board):
         lines += ["## Uncertainties of all other scores" + (f" — {_TOY}" if board.is_toy else ""), ""]
-        heads = ["#", "submission", "metric", "part", "score", *_UNCERTAINTIES]
+        heads = ["#", "submission", "metric", "part", "score", *_UNCERTAINTIES.values()]
         lines += [*_markdown_table(heads, [[markdown_cell(cell) for cell in line] for line in found]), ""]
     if board.unranked:
         lines += ["## Without a rank" + (f" — {_TOY}" if board.is_toy else ""), ""]

@@ -29,7 +29,6 @@ _MOST_LOG_LINES = 60
 _SHORT = 8
 _KEY = 16
 """Digits of a digest in the address of a submission's page; the page finds it by all of them as well."""
-_PLAIN = re.compile(r"[!-~]+(?: [!-~]+)*")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,9 +125,7 @@ class SiteBoard:
 
 @lru_cache(maxsize=200_000)
 def cleaned(words: str, limit: int = 60) -> str:
-    """Return one harmless line, as `hepchallenge.text.clean` does; quick for what is plain."""
-    if len(words) <= limit and (not words or _PLAIN.fullmatch(words)):
-        return words
+    """Return one harmless line, as `hepchallenge.text.clean` does; once for words that many rows have."""
     return text.clean(words, limit)
 
 
@@ -165,10 +162,6 @@ def _rounded(value: float | None) -> float | None:
 # Columns ------------------------------------------------------------------------------------------------
 
 
-def _has_folds(row: RankedRow) -> bool:
-    return len(row.entry.scoring.fold_scores) > row.entry.run_key.trainings
-
-
 def _score_cell(board: Board, row: RankedRow, metric: str, part: str, kind: str) -> Value:
     scoring = row.entry.scoring
     value = finite(scoring.scores.get(metric, {}).get(part))
@@ -176,7 +169,7 @@ def _score_cell(board: Board, row: RankedRow, metric: str, part: str, kind: str)
         return None
     if kind == "errors":
         error = finite(scoring.errors.get(metric, {}).get(part))
-    elif kind == "spread" and _has_folds(row):
+    elif kind == "spread" and row.has_several_folds:
         error = finite(scoring.spread.get(metric, {}).get(part))
     else:
         error = None
@@ -192,7 +185,7 @@ def _error_kind(board: Board, metric: str, part: str) -> str:
     for kind in ("errors", "spread"):
         if any(
             getattr(row.entry.scoring, kind).get(metric, {}).get(part) is not None
-            and (kind == "errors" or _has_folds(row))
+            and (kind == "errors" or row.has_several_folds)
             for row in board.rows
         ):
             return kind
@@ -385,11 +378,10 @@ def _visible(
 
 
 def _scores(board: Board, row: RankedRow) -> list[list[Any]]:
-    scoring = row.entry.scoring
     lines = []
-    for metric, part, value in _visible(board, scoring.scores):
-        kinds = (scoring.errors, scoring.spread if _has_folds(row) else {}, scoring.training_spread)
-        errors = [finite(kind.get(metric, {}).get(part)) if part in PARTS else None for kind in kinds]
+    for metric, part, value in _visible(board, row.entry.scoring.scores):
+        known = row.uncertainties(metric, part).values()
+        errors = [finite(error) if part in PARTS else None for error in known]
         lines.append(
             [cleaned(metric), _short_part(part), board.metric_info(metric).precision, value, *errors]
         )

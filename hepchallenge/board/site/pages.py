@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from hepchallenge._version import __version__
-from hepchallenge.board.ranking import ALL_PARTS
 from hepchallenge.board.site.cells import cell_classes, cell_text, fixed
 from hepchallenge.board.site.figures import Drawn, can_draw, figures_of
 from hepchallenge.board.site.model import SiteBoard, cleaned
@@ -143,10 +142,7 @@ def _published(boards: Sequence[SiteBoard]) -> dict[str, Any]:
         doubt = "" if reference.confirmed else " (unconfirmed)"
         cells = found.setdefault((cleaned(reference.name, 80), cleaned(reference.source, 300)), {})
         cells[reference.metric, reference.part] = fixed(reference.value, digits) + doubt
-    keys = sorted(
-        {key for cells in found.values() for key in cells},
-        key=lambda key: (metrics.index(key[0]), ALL_PARTS.index(key[1])),
-    )
+    keys = board.reference_columns(metrics)
     return {
         "heads": ["published", *(f"{cleaned(m)} {part.replace('_', ' ')}" for m, part in keys), "source"],
         "lines": [
