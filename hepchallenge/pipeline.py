@@ -249,7 +249,7 @@ def _receive_all(
         works.append(_Work(number, record, arrival.taken, arrival.refusal, received_at))
     if not rules.phases:
         return works, []
-    said = admissions(store, challenge.name, rules)
+    said = admissions(store.received(challenge.name), rules)
     to_run, over_quota = [], []
     for work in works:
         if said[work.id].over_quota:
@@ -264,9 +264,10 @@ def _received_before(challenge: Challenge, store: Store, rules: BoardRules, hear
     """Return what the workspace has received and the quotas admit."""
     from hepchallenge.reception import admissions
 
-    said = admissions(store, challenge.name, rules)
+    received = store.received(challenge.name)
+    said = admissions(received, rules)
     works, n_over = [], 0
-    for one in store.received(challenge.name):
+    for one in received:
         if said[one.id].over_quota:
             n_over += 1
         else:

@@ -142,11 +142,10 @@ def arrived_before(store: Store, record: Submission) -> Arrival:
         ) from None
 
 
-def admissions(store: Store, challenge: str, rules: BoardRules) -> dict[int, Admission]:
-    """Return what phases and quotas say of every submission to a challenge, by its id in the store."""
+def admissions(received: Sequence[Received], rules: BoardRules) -> dict[int, Admission]:
+    """Return what phases and quotas say of all submissions to a challenge, by their ids in the store."""
     from hepchallenge.board.rules import Receipt, admit, team_of
 
-    received = store.received(challenge)
     receipts = [
         Receipt(team=team_of(one.submission), received_at=one.received_at, state=one.state)
         for one in received
@@ -225,8 +224,9 @@ def receive(
             if team and (one is None or not one.assigned or one.submission.team != team):
                 store.assign_team(number, team)
             ids.append(number)
-        after = {one.id: one for one in store.received(loaded.name)}
-        said = admissions(store, loaded.name, loaded.config.rules if rules is None else rules)
+        now_there = store.received(loaded.name)
+    after = {one.id: one for one in now_there}
+    said = admissions(now_there, loaded.config.rules if rules is None else rules)
     return [
         TakenReceipt(
             received=after[number], is_new=one is None, refusal=arrival.refusal, admission=said[number]
@@ -293,7 +293,7 @@ def choose(
         ((key, name),) = written.items()
         if team and team_key(team) != key:
             raise UsageError(f"these are submissions of team {clean(name)}, not of {clean(team)}")
-        said = admissions(store, found.name, rules)
+        said = admissions(received, rules)
         for number, one in picked.items():
             if said[number].refusal:
                 raise UsageError(f"{one.submission.name}: {said[number].refusal}")

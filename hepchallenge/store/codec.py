@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict
-from functools import lru_cache
 from typing import Any, TypeVar
 
 import msgspec
@@ -137,19 +136,6 @@ def encode_key(key: RunKey) -> str:
 
 def decode_key(text: str) -> RunKey:
     """Undo `encode_key`."""
-    before, middle, after = text.partition(_OF_SUBMISSION)
-    digest, quote, after = after.partition('"')
-    if not (middle and quote) or "\\" in digest:
-        return _decode_key(text)
-    # Many runs differ in this digest alone.
-    return RunKey(**{**vars(_decode_key(f"{before}{middle}{quote}{after}")), "submission_digest": digest})
-
-
-_OF_SUBMISSION = '"submission_digest":"'
-
-
-@lru_cache(maxsize=1000)
-def _decode_key(text: str) -> RunKey:
     return _decode(text, RunKey)
 
 

@@ -34,7 +34,6 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from hepchallenge.collector import without_collector
 from hepchallenge.exceptions import StoreError, UnknownName, UsageError
 from hepchallenge.records import (
     BoardEntry,
@@ -470,11 +469,10 @@ class Store:
         """
 
         def work(connection: Connection) -> list[BoardEntry]:
-            with without_collector():
-                found = _entries(connection, challenge, data_digest, challenge_version)
-                if folds:
-                    _read_folds(connection, found)
-                return found
+            found = _entries(connection, challenge, data_digest, challenge_version)
+            if folds:
+                _read_folds(connection, found)
+            return found
 
         return self._do(work)
 
@@ -679,8 +677,6 @@ def _run(row: Any) -> Run:
 
 
 def _that_counts(scorings: list[Scoring]) -> Scoring | None:
-    if len(scorings) == 1:
-        return scorings[0]
     own = [scoring for scoring in scorings if scoring.verdict.is_participants_own]
     candidates = own or scorings
     return candidates[-1] if candidates else None

@@ -78,7 +78,8 @@ class RecordedEntry(BoardEntry):
     @cached_property
     def versions(self) -> dict[str, str]:
         """Versions of interpreter and libraries."""
-        return _versions(vars(self)["versions_text"])
+        versions: dict[str, str] = codec.loads(vars(self)["versions_text"])
+        return versions
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, BoardEntry):
@@ -113,9 +114,3 @@ def recorded_entry(
 @lru_cache(maxsize=1000)
 def _data_info(kind: Any, digest: str) -> DataInfo:
     return DataInfo(kind=kind, digest=digest)
-
-
-@lru_cache(maxsize=1000)
-def _versions(text: str) -> dict[str, str]:
-    versions: dict[str, str] = codec.loads(text)
-    return versions
