@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -67,7 +67,7 @@ class Backend(Protocol):
     def accounting(self) -> Accounting:
         """How all jobs are counted."""
 
-    def run(self, jobs: Iterator[QueuedJob]) -> Iterator[list[DoneJob]]:
+    def run(self, jobs: Iterator[QueuedJob]) -> Generator[list[DoneJob], None, None]:
         """Run jobs, taken as there is room for them; yield what has ended, in any order.
 
         Every job is yielded once with `final`, in whatever way it ended; before that once for every try
