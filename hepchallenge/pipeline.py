@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
 import os
-import platform
 import tempfile
 import threading
 import time
@@ -16,7 +14,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from hepchallenge._version import __version__
 from hepchallenge.exceptions import InvalidSubmission, OrganiserError, UsageError
 from hepchallenge.records import (
     BoardEntry,
@@ -52,17 +49,6 @@ _MOST_AT_ONCE = 400
 
 _TRIES = 2
 """How often a fold is tried when the infrastructure fails."""
-
-_LIBRARIES = (
-    "numpy",
-    "pandas",
-    "scikit-learn",
-    "ramp-workflow",
-    "pyarrow",
-    "xgboost-cpu",
-    "xgboost",
-    "torch",
-)
 
 
 class Progress(Protocol):
@@ -198,15 +184,6 @@ def narrowed(array: np.ndarray) -> np.ndarray:
     if array.dtype == np.int64 and array.size and abs(array).max() <= np.iinfo(np.int32).max:
         return array.astype(np.int32)
     return array
-
-
-def library_versions() -> dict[str, str]:
-    """Return the versions of the interpreter and of the libraries that can change a number."""
-    versions = {"python": platform.python_version(), "hepchallenge": __version__}
-    for name in _LIBRARIES:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            versions[name] = importlib.metadata.version(name)
-    return versions
 
 
 def _sources(folder: ChallengeFolder, submissions: Sequence[str | os.PathLike[str]]) -> list[Path]:
@@ -396,6 +373,7 @@ class _Judge:
             gpu_seconds=result.gpu_seconds,
             gpu_peak_memory_bytes=result.gpu_peak_memory_bytes,
             event_seconds=result.event_seconds,
+            host=result.host,
             log=self.store.save_log(log) if log else "",
         )
         arrays = predictions if job.events is None else _StoredPredictions(self.store, stored)
@@ -750,6 +728,7 @@ def score(
     from hepchallenge.contract import find_challenge, load_challenge
     from hepchallenge.contract.config import MOST_TRAININGS
     from hepchallenge.run.accounting import choose_accounting
+    from hepchallenge.run.host import library_versions
     from hepchallenge.run.isolation import Isolation, choose_isolation
     from hepchallenge.stage.imports import warm_modules
 

@@ -19,6 +19,7 @@ __all__ = [
     "DataInfo",
     "Document",
     "FoldOutcome",
+    "HostFacts",
     "Limits",
     "PhaseUsage",
     "RunKey",
@@ -236,6 +237,24 @@ def fold_and_training(job: int) -> tuple[int, int]:
 
 
 @dataclass(frozen=True, kw_only=True)
+class HostFacts:
+    """Where a fold ran, as far as it says something about the fold's clock."""
+
+    name: str
+    """Of the host; for the organiser only."""
+    cpu: str
+    """Model of its processor, which is its class: times of one class compare."""
+    cores: int
+    """How many were given to the fold."""
+    exclusive: bool
+    """Whether no other run of ours on this host, of this or another command, had any of them meanwhile."""
+    load: float
+    """Load average of the last minute, when the fold began: processes that ran or wanted to."""
+    reference_seconds: float
+    """CPU time that a fixed piece of work took on one of the cores shortly before; see `run.host`."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class FoldOutcome:
     """How one fold ended and where its predictions lie; `predictions` is empty unless it succeeded.
 
@@ -260,6 +279,8 @@ class FoldOutcome:
     """Wall-clock seconds of every event that was predicted, by its key in `predictions` (`test/0`, ...)."""
     training: int = 0
     """Which of the trainings of the fold, from 0."""
+    host: HostFacts | None = None
+    """Where it ran; None if nothing was run, and in records of releases that did not ask."""
 
     @property
     def job(self) -> int:
@@ -396,6 +417,7 @@ class BoardEntry:
                     "gpu_peak_memory_bytes": outcome.gpu_peak_memory_bytes,
                     "phases": [asdict(phase) for phase in outcome.phases],
                     "event_seconds": outcome.event_seconds,
+                    "host": None if outcome.host is None else asdict(outcome.host),
                 }
                 for index, outcome in enumerate(self.folds)
             ],

@@ -531,13 +531,16 @@ def _visible_scores(scores: dict[str, Any], hidden: frozenset[str]) -> dict[str,
 def _visible_fold(fold: dict[str, Any], board: Board) -> dict[str, Any]:
     """Return a fold's record without scores of hidden parts, and without what they could be made from."""
     hidden = frozenset(ALL_PARTS) - set(board.parts)
-    own = ("scores", "event_seconds")
+    own = ("scores", "event_seconds", "host")
     # Which test events are private is not known here.
     seconds = {
         key: value for key, value in fold["event_seconds"].items() if key.partition("/")[0] in board.parts
     }
+    # How an organiser's hosts are called is nobody's business.
+    host = {key: value for key, value in (fold["host"] or {}).items() if key != "name"}
     return {
         **_harmless({key: value for key, value in fold.items() if key not in own}, frozenset()),
+        "host": _harmless(host, frozenset()) or None,
         "event_seconds": _harmless(seconds, frozenset()),
         "scores": _visible_scores(fold["scores"], hidden),
     }

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from hepchallenge.contract.events import EventInputs, EventTruths
-from hepchallenge.records import PhaseUsage, Verdict
+from hepchallenge.records import HostFacts, PhaseUsage, Verdict
 
 __all__ = ["EventJob", "FoldJob", "FoldResult"]
 
@@ -78,3 +78,5 @@ class FoldResult:
     event_seconds: dict[str, float] = field(default_factory=dict)
     """Wall-clock seconds of every event, by its key."""
     log: bytes = b""
+    host: HostFacts | None = None
+    """Where it ran; None if it did not get so far."""
