@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import io
 import mmap
 import os
 import pickle
@@ -29,6 +30,7 @@ from hepchallenge.exceptions import InfrastructureError, OrganiserError
 
 __all__ = [
     "bundle_path",
+    "dump_bundle",
     "dump_object",
     "dump_whole",
     "load_bundle",
@@ -106,6 +108,13 @@ def _write_to(file: BinaryIO, header: bytes, blocks: list[memoryview]) -> None:
         file.write(block)
         position = start + block.nbytes
     file.flush()
+
+
+def dump_bundle(value: object) -> bytes:
+    """Return the bytes of the file that `write_bundle` would write."""
+    file = io.BytesIO()
+    _write_to(file, *_lay_out(value))
+    return file.getvalue()
 
 
 def share_object(value: object) -> int:
