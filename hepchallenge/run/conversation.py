@@ -142,9 +142,15 @@ class _Conversation(ABC):
         return frame
 
     def too_late(self, step: str) -> Exception:
-        """Return the error that ends a step which took too long, having asked the fold to end."""
+        """Return the error that ends a step which took too long, having asked the fold to end.
+
+        If another limit was passed before, unseen as yet on a busy host, that one is the reason.
+        """
         if step == "start":
             return InfrastructureError(f"a fold did not start within {_START_SECONDS:g} s")
+        self.watch.check()
+        if self.watch.broken is not None:
+            return self.watch.broken
         limit = self.limits.fit_wall if step == "fit" else self.limits.predict_wall
         what = step if "/" in step else step.partition(" ")[0]
         message = f"{what} took more than the {limit:g} s of wall-clock time allowed"

@@ -16,7 +16,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from corpus import LIMITS, Case, World, cases, evidence_in_log, evidence_in_scores, open_world
+from corpus import IDLE_LIMITS, LIMITS, Case, World, cases, evidence_in_log, evidence_in_scores, open_world
 
 PR_SET_CHILD_SUBREAPER = 36
 
@@ -71,6 +71,11 @@ def _result(world: World, case: Case, entry: Any) -> dict[str, Any]:
         "message": entry.scoring.message,
         "evidence": sorted(found),
         "scores": {m: v.get("test") for m, v in entry.scoring.scores.items()},
+        "used": [
+            f"{phase.phase} {phase.wall_seconds:.2f} s, {phase.cpu_seconds:.2f} s CPU"
+            for fold in entry.folds
+            for phase in fold.phases
+        ],
         "log": log[-1500:].decode(errors="replace"),
     }
 
@@ -95,15 +100,22 @@ def run(level: str, root: Path, names: list[str]) -> dict[str, Any]:
             for case in mine:
                 facts = world.facts(case, os.getpid(), servers.facts)
                 folders[case.name] = world.write_submission(case, facts)
-            score = partial(hepchallenge.score, world.kit(challenge), isolation=level, limits=LIMITS, jobs=2)
-            alone = score([folders[honest]], workspace=world.root / "quiet").submissions[0].scoring
-            document = score(list(folders.values()), workspace=world.root / "workspace")
-            assert document.isolation == level
-            by_name = {entry.submission.name: entry for entry in document.submissions}
+            score = partial(hepchallenge.score, world.kit(challenge), isolation=level)
+            alone = score([folders[honest]], limits=LIMITS, jobs=2, workspace=world.root / "quiet")
+            # All of those that only wait do so at once.
+            idle = [folders[case.name] for case in mine if case.idle]
+            busy = [folders[case.name] for case in mine if not case.idle]
+            by_name = {}
+            for these, limits, jobs in ((busy, LIMITS, 2), (idle, IDLE_LIMITS, 2 * len(idle))):
+                if these:
+                    document = score(these, limits=limits, jobs=jobs, workspace=world.root / "workspace")
+                    assert document.isolation == level
+                    by_name |= {entry.submission.name: entry for entry in document.submissions}
             for case in mine:
                 results[case.name] = _result(world, case, by_name[case.name])
             crowded = by_name[honest].scoring
-            if (crowded.scores, crowded.fold_scores) != (alone.scores, alone.fold_scores):
+            quiet = alone.submissions[0].scoring
+            if (crowded.scores, crowded.fold_scores) != (quiet.scores, quiet.fold_scores):
                 results[honest]["evidence"].append("another score than alone")
         # Looked for by parentage, since a daemon can change what it is called.
         survivors = [*descendants(os.getpid()), *world.survivors()]

@@ -57,7 +57,8 @@ def wrong(case: Case, result: dict[str, Any]) -> str:
     faults += result["evidence"]
     if not faults:
         return ""
-    return f"{case.name}: {'; '.join(faults)}\n    {result['message'][:500]}\n    {result['log'][-300:]}"
+    details = "\n    ".join([result["message"][:500], "; ".join(result["used"]), result["log"][-300:]])
+    return f"{case.name}: {'; '.join(faults)}\n    {details}"
 
 
 @pytest.mark.parametrize("user", ["root", "ordinary user"])

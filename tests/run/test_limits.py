@@ -12,6 +12,7 @@ import pytest
 from small_kit import LIMITS, Bench, classifier, open_bench
 
 from hepchallenge.records import Verdict
+from hepchallenge.run import watch
 from hepchallenge.run.accounting import Accounting, choose_accounting
 from hepchallenge.run.isolation import Isolation
 
@@ -48,6 +49,14 @@ def test_a_busy_loop_ends_at_the_cpu_limit_of_its_phase(bench: Bench, phase: str
     result = bench.run(classifier(**{phase: BURN}), replace(LIMITS, **limit))
     assert (result.verdict, result.message.split()[0]) == (Verdict.CPU_LIMIT, phase)
     assert result.cpu_seconds > 0.3
+
+
+def test_an_excess_that_a_busy_host_sees_only_at_the_wall_limit_is_still_the_reason(
+    contained: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "_SAMPLE_SECONDS", 1000)
+    result = contained.run(classifier(fit=BURN), replace(LIMITS, fit_cpu=0.05, fit_wall=1.5))
+    assert result.verdict is Verdict.CPU_LIMIT, result.message
 
 
 def test_cpu_of_forked_children_counts_though_nobody_waits_for_them(bench: Bench) -> None:
