@@ -218,7 +218,7 @@ class Bench:
 
 @contextmanager
 def open_bench(
-    folder: Path, isolation: Isolation, accounting: Accounting | None = None, **options: Any
+    folder: Path, isolation: Isolation, accounting: Accounting | None = None, jobs: int = 1, **options: Any
 ) -> Iterator[Bench]:
     """Write the kit into a folder and open a runner on it."""
     kit = write_kit(folder / "kit ä")
@@ -227,7 +227,7 @@ def open_bench(
         isolation=isolation,
         accounting=accounting or choose_accounting(),
         limits=LIMITS,
-        jobs=1,
+        jobs=jobs,
         seed=0,
         **options,
     ) as runner:

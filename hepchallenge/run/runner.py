@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import queue
 import resource
@@ -25,12 +26,14 @@ from typing import Any
 import psutil
 
 from hepchallenge.exceptions import InfrastructureError
-from hepchallenge.records import Limits, Verdict
+from hepchallenge.records import HostFacts, Limits, Verdict
 from hepchallenge.run import reexec
 from hepchallenge.run.accounting import Accounting, new_accountant
 from hepchallenge.run.conversation import converse
+from hepchallenge.run.cores import lease_cores
 from hepchallenge.run.frames import Channel
 from hepchallenge.run.gpu import GpuMeter, GpuPool
+from hepchallenge.run.host import host_facts, reference_seconds
 from hepchallenge.run.isolation import Isolation
 from hepchallenge.run.jobs import FoldJob, FoldResult
 from hepchallenge.run.landlock import hidden_from_others
@@ -42,6 +45,8 @@ __all__ = ["FoldJob", "FoldResult", "Runner", "core_slots", "most_jobs"]
 
 _START_SECONDS = 120.0
 _END_SECONDS = 10.0
+_REFERENCE_SECONDS = 600.0
+"""For how long it is known how fast a core works."""
 _SCRATCH_PREFIX = "hepchallenge-run-"
 _ZYGOTE_LOG = "interpreter.log"
 _MAX_MESSAGE = 128 * 1024
@@ -77,11 +82,14 @@ if setup:
 """
 
 
-def most_jobs(jobs: int, limits: Limits) -> int:
-    """Return how many folds can run at once if each has the cores that its limits promise it."""
+def most_jobs(jobs: int, limits: Limits, cores: int | None = None) -> int:
+    """Return how many folds can run at once if each has the cores that its limits promise it.
+
+    `cores` is how many there are, by default all that this process may use.
+    """
     if limits.cores is None:
         return jobs
-    return max(1, min(jobs, len(os.sched_getaffinity(0)) // limits.cores))
+    return max(1, min(jobs, (cores or len(os.sched_getaffinity(0))) // limits.cores))
 
 
 def core_slots(jobs: int, cores: Sequence[int], each: int | None = None) -> list[tuple[int, ...]]:
@@ -173,7 +181,7 @@ class Runner:
         Per fold.
     jobs
         Folds that run at the same time, or fewer if each is to have more cores of its own than there are. The
-        cores of this process are shared out among them.
+        cores that are leased are shared out among them.
     seed
         Also the hash seed of the interpreter, so that equal runs are equal.
     warm_modules
@@ -182,6 +190,8 @@ class Runner:
         Whether `RAMP_TEST_MODE=1` is set inside, as `ramp-test --quick-test` does.
     gpus
         Where every fold leases its GPUs; it is not closed here. None: folds find no GPU.
+    cores
+        How many of the cores of this process it may lease in all; None: all of them.
     """
 
     def __init__(
@@ -196,11 +206,14 @@ class Runner:
         warm_modules: Sequence[str] = (),
         test_mode: bool = False,
         gpus: GpuPool | None = None,
+        cores: int | None = None,
     ) -> None:
         self.isolation = isolation
         self.accounting = accounting
         self.limits = limits
-        self.jobs = jobs = most_jobs(jobs, limits)
+        usable = sorted(os.sched_getaffinity(0))
+        most_cores = min(cores or len(usable), len(usable))
+        self.jobs = jobs = most_jobs(jobs, limits, most_cores)
         self._folder = challenge_folder.resolve()
         self._modules = list(warm_modules)
         self._test_mode = test_mode
@@ -209,8 +222,13 @@ class Runner:
         _sweep_scratch()
         _allow_descriptors()
         self._scratch = Path(tempfile.mkdtemp(prefix=f"{_SCRATCH_PREFIX}{os.getpid()}-")).resolve()
+        # What the folds cannot use is left to other commands.
+        self._lease = lease_cores(min(most_cores, jobs * (limits.cores or most_cores)), usable)
+        slots = core_slots(jobs, self._lease.cores, limits.cores)
+        self._shared_out = sum(map(len, slots)) > len(self._lease.cores)
+        self._references: dict[tuple[int, ...], tuple[float, float]] = {}
         self._slots: queue.SimpleQueue[tuple[int, ...]] = queue.SimpleQueue()
-        for slot in core_slots(jobs, sorted(os.sched_getaffinity(0)), limits.cores):
+        for slot in slots:
             self._slots.put(slot)
         self._lock = threading.Lock()
         self._plans: dict[tuple[Path | None, ...], dict[str, Any]] = {}
@@ -325,6 +343,7 @@ class Runner:
             self._zygote.wait()
         remove_tree(self._scratch)
         self._hiding.close()
+        self._lease.close()
 
     def _container(self, job: FoldJob) -> dict[str, Any] | None:
         if self.isolation is Isolation.NONE:
@@ -368,8 +387,13 @@ class Runner:
         """
         slot = self._slots.get()
         try:
+            # While the warm interpreter still starts; the fold itself is not disturbed.
+            facts, mark = self._facts(slot), self._lease.mark()
             self._await_zygote()
-            return self._run(_with_real_paths(job), slot)
+            result = self._run(_with_real_paths(job), slot)
+            alone = not self._shared_out and self._lease.undisturbed_since(mark)
+            result.host = replace(facts, exclusive=alone)
+            return result
         except (InfrastructureError, OSError) as error:
             return FoldResult(verdict=Verdict.INFRASTRUCTURE, message=str(error))
         except Exception as error:
@@ -378,6 +402,25 @@ class Runner:
             return FoldResult(verdict=Verdict.INFRASTRUCTURE, message=what)
         finally:
             self._slots.put(slot)
+
+    @property
+    def has_own_cores(self) -> bool:
+        """Whether a fold that runs now has its cores for itself, as far as other runs of ours go."""
+        return not self._shared_out and self._lease.exclusive
+
+    def _facts(self, slot: tuple[int, ...]) -> HostFacts:
+        """Return what there is to record of this host now, but for whether the slot's cores are shared."""
+        seconds, known_at = self._references.get(slot, (0.0, -math.inf))
+        if time.monotonic() - known_at > _REFERENCE_SECONDS:
+            mine = os.sched_getaffinity(0)
+            # Of this thread only: cores of one host may differ.
+            os.sched_setaffinity(0, slot)
+            try:
+                seconds = reference_seconds()
+            finally:
+                os.sched_setaffinity(0, mine)
+            self._references[slot] = seconds, time.monotonic()
+        return host_facts(len(slot), not self._shared_out, seconds)
 
     def _run(self, job: FoldJob, slot: tuple[int, ...]) -> FoldResult:
         with contextlib.ExitStack() as stack:
