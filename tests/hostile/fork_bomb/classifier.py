@@ -6,11 +6,14 @@ import known
 
 class Classifier(known.Zeros):
     def fit(self, X, y):
+        reader, writer = os.pipe()
         alive = 0
         for _ in range(80):
             try:
                 if os.fork() == 0:
-                    time.sleep(5)
+                    # Until the first process is gone.
+                    os.close(writer)
+                    os.read(reader, 1)
                     os._exit(0)
                 alive += 1
             except OSError:

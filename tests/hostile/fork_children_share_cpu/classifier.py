@@ -6,7 +6,7 @@ import known
 class Classifier(known.Zeros):
     def fit(self, X, y):
         children = []
-        for _ in range(6):
+        for _ in range(3):
             child = os.fork()
             if child == 0:
                 known.burn(0.7)
@@ -15,4 +15,4 @@ class Classifier(known.Zeros):
         for child in children:
             if os.waitpid(child, 0)[1]:
                 return
-        known.did("use six times 0.7 s")
+        known.did("use three times 0.7 s")

@@ -1,6 +1,6 @@
 import known
 
-known.burn(2)
+known.burn(1.2)
 known.did("compute two seconds at import")
 
 
