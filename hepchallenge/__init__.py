@@ -11,16 +11,21 @@ from typing import TYPE_CHECKING, Any
 from hepchallenge._version import __version__
 
 if TYPE_CHECKING:
-    from hepchallenge.pipeline import rescore, score
+    from hepchallenge.pipeline import score
+    from hepchallenge.rescoring import rescore
 
 __all__ = ["__version__", "rescore", "score"]
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("rescore", "score"):
-        from hepchallenge import pipeline
+    if name == "score":
+        from hepchallenge.pipeline import score
 
-        return getattr(pipeline, name)
+        return score
+    if name == "rescore":
+        from hepchallenge.rescoring import rescore
+
+        return rescore
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -18,7 +18,8 @@ from rampwf.prediction_types.clustering import _clustering_init
 
 from hepchallenge.draw import wanted
 from hepchallenge.exceptions import OrganiserError, UnknownName, UsageError
-from hepchallenge.pipeline import Progress, Silent, data_for
+from hepchallenge.pipeline import data_for
+from hepchallenge.progress import Progress, Silent
 from hepchallenge.records import BoardEntry, DataInfo, FoldOutcome, Scores, Scoring, Submission, Verdict
 from hepchallenge.scoring.ensembles import combined, select
 from hepchallenge.text import clean, safe_message

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hepchallenge.exceptions import ContractError, HepChallengeError, UnknownName, UsageError
-from hepchallenge.pipeline import Progress, Silent, data_for, recorded_predictions
+from hepchallenge.job_making import recorded_predictions
+from hepchallenge.pipeline import data_for
+from hepchallenge.progress import Progress, Silent
 from hepchallenge.records import BoardEntry, FoldOutcome, Verdict
 from hepchallenge.text import clean
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -97,9 +98,9 @@ def take_in_all(challenge: Challenge, sources: Sequence[Path], store: Store) -> 
             record = Submission(name=name, digest=digest, kind="code")
             arrivals.append(Arrival(record=record, refusal=safe_text(str(error))))
             _keep_refusal(store, arrivals[-1])
-    names = [arrival.record.name for arrival in arrivals]
-    for name in names:
-        if names.count(name) > 1:
+    names = Counter(arrival.record.name for arrival in arrivals)
+    for name, count in names.items():
+        if count > 1:
             raise UsageError(
                 f"two submissions are called {name!r}; rename a folder, since the name identifies it"
             )

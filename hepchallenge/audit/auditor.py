@@ -24,7 +24,8 @@ from hepchallenge.contract import Challenge, check_event_folds, check_folds, che
 from hepchallenge.contract.checks import feature_names
 from hepchallenge.exceptions import HepChallengeError, InvalidSubmission
 from hepchallenge.findings import Answer, Finding, Status, fine, none_failed
-from hepchallenge.pipeline import Progress, data_for
+from hepchallenge.pipeline import data_for
+from hepchallenge.progress import Progress
 from hepchallenge.records import BoardEntry
 from hepchallenge.stage.stage import Data, as_ramp_does, read_data
 

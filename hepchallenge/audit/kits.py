@@ -9,7 +9,8 @@ from pathlib import Path
 from hepchallenge.contract import Challenge
 from hepchallenge.exceptions import UsageError
 from hepchallenge.findings import Answer, Status, fine
-from hepchallenge.pipeline import Progress, score
+from hepchallenge.pipeline import score
+from hepchallenge.progress import Progress
 from hepchallenge.records import BoardEntry, Verdict
 
 __all__ = ["check_repeated", "check_seeds", "score_thrice"]

@@ -50,7 +50,7 @@ def command(
     score or verdict is another now is told at the end, or with --json under the key `changes`.
     """
     from hepchallenge.cli.progress import ShownProgress
-    from hepchallenge.pipeline import rescore
+    from hepchallenge.rescoring import rescore
 
     # What a kit or a library prints while it is imported must not mix with the answer.
     with contextlib.redirect_stdout(sys.stderr), ShownProgress() as progress:

@@ -32,8 +32,8 @@ class QueuedJob:
     wanted: Callable[[], bool]
     """False once its submission needs no more jobs; from any thread."""
     here: Callable[[], FoldResult] | None = None
-    """Takes the place of `make` where nothing of the submission is executed: a prediction file is read in this
-    process, wherever other jobs run."""
+    """Takes the place of `make` where nothing of the submission is executed: a prediction file is read in
+    this process, wherever other jobs run."""
 
     @property
     def key(self) -> tuple[str, int]:

@@ -15,7 +15,7 @@ import pytest
 from small_kit import PROBLEM, classifier, write_submission
 
 import hepchallenge
-from hepchallenge.pipeline import Silent
+from hepchallenge.progress import Silent
 from hepchallenge.records import Document, Verdict
 from hepchallenge.run.isolation import Isolation, probe
 

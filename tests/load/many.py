@@ -7,7 +7,8 @@ import sys
 
 import psutil
 
-from hepchallenge.pipeline import Silent, score
+from hepchallenge.pipeline import score
+from hepchallenge.progress import Silent
 from hepchallenge.records import BoardEntry
 
 

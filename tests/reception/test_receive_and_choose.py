@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import shutil
 import zipfile
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,6 +20,7 @@ from hepchallenge.cli import receive as receive_command
 from hepchallenge.cli import score as score_command
 from hepchallenge.contract import BoardRules, Phase
 from hepchallenge.exceptions import HepChallengeError, StoreError, UnknownName, UsageError
+from hepchallenge.progress import Silent
 from hepchallenge.reception import choose, receive
 from hepchallenge.records import BoardEntry, Document, Verdict
 from hepchallenge.store import Store
@@ -325,7 +324,7 @@ def test_rules_that_are_not_understood_are_an_error_of_the_command(received: Pat
 # Scoring what was received
 
 
-class Labels(pipeline.Silent):
+class Labels(Silent):
     """Remembers what was said, and what submissions were called that have ended."""
 
     def __init__(self) -> None:
@@ -392,26 +391,6 @@ def test_what_was_refused_and_what_is_over_quota_is_told_from_the_workspace(kit:
     assert entry.scoring.message == "the folder holds no file"
     assert "1 received over quota: not run" in heard.said
     assert score_received(kit, rules=rules)[0].exit_code == 0
-
-
-def test_more_than_are_locked_together_are_all_run(received: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline, "_MOST_AT_ONCE", 4)
-    held = 0
-    lock = Store.lock
-
-    @contextlib.contextmanager
-    def counted(*words: Any) -> Iterator[None]:
-        nonlocal held
-        held += 1
-        assert held <= 4
-        with lock(*words):
-            yield
-        held -= 1
-
-    monkeypatch.setattr(Store, "lock", counted)
-    document, heard = score_received(received)
-    assert len(document.submissions) == len(set(heard.done)) == 6
-    assert held == 0
 
 
 def test_names_made_to_look_like_labels_are_run_like_all_others(received: Path) -> None:
