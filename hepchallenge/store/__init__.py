@@ -4,8 +4,18 @@ What is recorded is never changed or removed, so a command that is killed at any
 that it recorded, and the next command continues from there.
 """
 
-from hepchallenge.store.database import Run, Store, open_workspace
+from hepchallenge.store.attempts import Run, RunRequest
+from hepchallenge.store.codec import key_digest
+from hepchallenge.store.database import Store, open_workspace
 from hepchallenge.store.files import write_atomically
 from hepchallenge.store.receipts import Received
 
-__all__ = ["Received", "Run", "Store", "open_workspace", "write_atomically"]
+__all__ = [
+    "Received",
+    "Run",
+    "RunRequest",
+    "Store",
+    "key_digest",
+    "open_workspace",
+    "write_atomically",
+]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict
 from typing import Any, TypeVar
 
 import msgspec
@@ -100,9 +99,17 @@ def _decode(text: str, kind: type[_T]) -> _T:
         raise StoreError(f"a recorded {kind.__name__} is damaged: {error}") from error
 
 
+def _fields(record: object) -> Any:
+    """Return a record as plain data; several times as fast as `dataclasses.asdict`."""
+    try:
+        return msgspec.to_builtins(record, enc_hook=_plain)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise StoreError(f"a record cannot be written as JSON: {error}") from error
+
+
 def encode_submission(submission: Submission) -> str:
     """Return a submission as JSON text."""
-    return dumps(asdict(submission))
+    return dumps(_fields(submission))
 
 
 def decode_submission(text: str) -> Submission:
@@ -121,10 +128,11 @@ def _as_declared(name: str, value: float | None) -> float | None:
 
 def encode_key(key: RunKey) -> str:
     """Return a run key as JSON text, the same for keys that compare equal (600 and 600.0, say)."""
-    limits = {name: _as_declared(name, value) for name, value in key.limits.to_dict().items()}
+    plain = _fields(key)
+    limits = {name: _as_declared(name, value) for name, value in plain["limits"].items()}
     return dumps(
         {
-            **key.to_dict(),
+            **plain,
             "limits": limits,
             "seed": int(key.seed),
             "quick": bool(key.quick),
@@ -146,7 +154,7 @@ def key_digest(key: RunKey) -> str:
 
 def encode_fold(outcome: FoldOutcome) -> str:
     """Return a fold's outcome as JSON text."""
-    return dumps(asdict(outcome))
+    return dumps(_fields(outcome))
 
 
 def decode_fold(text: str) -> FoldOutcome:
@@ -156,7 +164,7 @@ def decode_fold(text: str) -> FoldOutcome:
 
 def encode_scoring(scoring: Scoring) -> str:
     """Return a scoring as JSON text; `gates` must be plain JSON data with text keys."""
-    return dumps(asdict(scoring))
+    return dumps(_fields(scoring))
 
 
 def decode_scoring(text: str) -> Scoring:

@@ -39,19 +39,21 @@ _ABANDONED_AFTER = 24 * 3600.0
 _HEX_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
-class _HashingFile(io.RawIOBase):
-    """A write-only file that knows the SHA-256 of what went through it."""
+class _Measure(io.RawIOBase):
+    """Takes SHA-256 and size of what is written to it, and keeps nothing."""
 
-    def __init__(self, raw: BinaryIO) -> None:
-        self._raw = raw
+    def __init__(self) -> None:
         self.sha256 = hashlib.sha256()
+        self.size = 0
 
     def writable(self) -> bool:
         return True
 
     def write(self, data: Any) -> int:
         self.sha256.update(data)
-        return self._raw.write(data)
+        length = memoryview(data).nbytes
+        self.size += length
+        return length
 
 
 def _sync_folder(folder: Path) -> None:
@@ -62,10 +64,8 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def _write_then_name(
-    folder: Path, write: Callable[[BinaryIO], object], name: Callable[[], Path], sync: bool
-) -> Path:
-    """Write a temporary file in `folder`, then rename it to `name()`, which is asked after writing."""
+def _write_then_name(folder: Path, write: Callable[[BinaryIO], object], target: Path, sync: bool) -> Path:
+    """Write a temporary file in `folder`, then rename it to `target`."""
     temporary = folder / f".{secrets.token_hex(8)}{_PART_SUFFIX}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -74,7 +74,6 @@ def _write_then_name(
             stream.flush()
             if sync:
                 os.fsync(stream.fileno())
-        target = name()
         if target.parent != folder:
             fresh = not target.parent.exists()
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -100,7 +99,18 @@ def write_atomically(path: Path, content: bytes) -> Path:
     StoreError
         If the disk is full or the folder cannot be written; nothing half-written is left.
     """
-    return _write_then_name(path.parent, lambda stream: stream.write(content), lambda: path, sync=True)
+    return _write_then_name(path.parent, lambda stream: stream.write(content), path, sync=True)
+
+
+def _lies_whole(path: Path, digest: str, size: int) -> bool:
+    """Whether a file is there with just these bytes; a damaged one is not, so that it is written again."""
+    try:
+        with open(path, "rb") as stream:
+            if os.fstat(stream.fileno()).st_size != size:
+                return False
+            return hashlib.file_digest(stream, "sha256").hexdigest() == digest
+    except OSError:
+        return False
 
 
 def sweep(folder: Path) -> None:
@@ -178,31 +188,27 @@ def save_array(workspace: Path, array: np.ndarray[Any, Any]) -> StoredArray:
     plain = np.asarray(array)
     if plain.dtype.hasobject:
         raise StoreError(f"an array of dtype {plain.dtype} cannot be stored: expected plain numbers or text")
-    digest = ""
 
-    def write(stream: BinaryIO) -> None:
-        nonlocal digest
-        hashing = _HashingFile(stream)
+    def write(stream: Any) -> None:
         try:
-            np.lib.format.write_array(
-                hashing,
-                plain,
-                version=(1, 0),
-                allow_pickle=False,
-            )
+            np.lib.format.write_array(stream, plain, version=(1, 0), allow_pickle=False)
         except ValueError as error:
             raise StoreError(f"an array of dtype {plain.dtype} cannot be stored: {error}") from error
-        digest = hashing.sha256.hexdigest()
 
-    _write_then_name(
-        workspace / "predictions",
-        write,
-        lambda: workspace / _relative("predictions", digest, ".npy"),
-        sync=True,
-    )
+    measure = _Measure()
+    write(measure)
+    digest = measure.sha256.hexdigest()
+    path = _relative("predictions", digest, ".npy")
+    target = workspace / path
+    if _lies_whole(target, digest, measure.size):
+        # Its bytes were on the disk before it had this name; that the name is there too is made sure again, since
+        # its first writer may not have come so far, and the caller records the path next.
+        _sync_folder(target.parent)
+    else:
+        _write_then_name(workspace / "predictions", write, target, sync=True)
     return StoredArray(
         digest=digest,
-        path=_relative("predictions", digest, ".npy"),
+        path=path,
         shape=plain.shape,
         dtype=str(np.lib.format.dtype_to_descr(plain.dtype)),
     )
@@ -244,10 +250,12 @@ def load_array(workspace: Path, stored: StoredArray) -> np.ndarray[Any, Any]:
 
 def save_log(workspace: Path, content: bytes) -> str:
     """Store a log as `logs/<aa>/<sha256>.log` and return that path, relative to the workspace."""
-    path = _relative("logs", hashlib.sha256(content).hexdigest(), ".log")
-    _write_then_name(
-        workspace / "logs", lambda stream: stream.write(content), lambda: workspace / path, sync=False
-    )
+    digest = hashlib.sha256(content).hexdigest()
+    path = _relative("logs", digest, ".log")
+    if not _lies_whole(workspace / path, digest, len(content)):
+        _write_then_name(
+            workspace / "logs", lambda stream: stream.write(content), workspace / path, sync=False
+        )
     return path
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -55,11 +56,24 @@ def test_equal_arrays_share_one_file(store: Store) -> None:
     assert len(list((store.workspace / "predictions").rglob("*.npy"))) == 1
 
 
-def test_saving_again_heals_a_damaged_file(store: Store) -> None:
-    stored = store.save_array(np.ones(3))
-    (store.workspace / stored.path).write_bytes(b"")
-    assert store.save_array(np.ones(3)) == stored
+@pytest.mark.parametrize("damage", [lambda whole: b"", lambda whole: whole[:-1] + b"?"], ids=["short", "bit"])
+def test_saving_again_heals_a_damaged_file(store: Store, damage: Callable[[bytes], bytes]) -> None:
+    stored, log = store.save_array(np.ones(3)), store.save_log(b"log")
+    for path in (store.workspace / stored.path, store.workspace / log):
+        path.write_bytes(damage(path.read_bytes()))
+    assert (store.save_array(np.ones(3)), store.save_log(b"log")) == (stored, log)
     np.testing.assert_array_equal(store.load_array(stored), np.ones(3))
+    assert store.load_log(log) == b"log"
+
+
+def test_what_lies_there_whole_is_not_written_again(store: Store) -> None:
+    paths = [store.workspace / store.save_array(np.ones(3)).path, store.workspace / store.save_log(b"log")]
+    before = [path.stat() for path in paths]
+    store.save_array(np.ones(3))
+    store.save_log(b"log")
+    assert [(path.stat().st_ino, path.stat().st_ctime_ns) for path in paths] == [
+        (stat.st_ino, stat.st_ctime_ns) for stat in before
+    ]
 
 
 def test_a_subclass_is_stored_as_the_memory_it_holds(store: Store) -> None:

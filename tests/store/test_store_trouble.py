@@ -20,7 +20,7 @@ from sqlalchemy.pool import NullPool
 from store_records import open_run, outcome, submission
 
 from hepchallenge.exceptions import StoreError, UsageError
-from hepchallenge.store import Store, database, open_workspace, schema
+from hepchallenge.store import Store, engine, open_workspace, schema
 
 
 @contextlib.contextmanager
@@ -124,8 +124,8 @@ def test_a_workspace_without_the_right_to_write_is_an_error() -> None:
 def test_a_database_that_stays_locked_is_an_error_after_bounded_tries(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "_BUSY_SECONDS", 0.01)
-    monkeypatch.setattr(database, "_BUSY_TRIES", 3)
+    monkeypatch.setattr(engine, "_BUSY_SECONDS", 0.01)
+    monkeypatch.setattr(engine, "_BUSY_TRIES", 3)
     with Store(tmp_path) as store:
         blocker = sqlite3.connect(tmp_path / "hepchallenge.sqlite", isolation_level=None)
         blocker.execute("BEGIN IMMEDIATE")
@@ -139,7 +139,7 @@ def test_a_database_that_stays_locked_is_an_error_after_bounded_tries(
 def test_a_database_that_is_locked_for_a_while_is_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "_BUSY_SECONDS", 0.01)
+    monkeypatch.setattr(engine, "_BUSY_SECONDS", 0.01)
     with Store(tmp_path) as store:
         blocker = sqlite3.connect(
             tmp_path / "hepchallenge.sqlite", isolation_level=None, check_same_thread=False
