@@ -47,12 +47,12 @@ def command(
     """
     from hepchallenge.audit import audit
     from hepchallenge.cli.findings import show_findings
-    from hepchallenge.cli.progress import ShownProgress
+    from hepchallenge.cli.progress import progress_for
     from hepchallenge.contract import load_challenge
     from hepchallenge.findings import none_failed
 
     # What a kit or a library prints while it is imported must not mix with the answer.
-    with contextlib.redirect_stdout(sys.stderr), ShownProgress() as progress:
+    with contextlib.redirect_stdout(sys.stderr), progress_for(as_json) as progress:
         loaded = load_challenge(challenge)
         found = audit(loaded, data=data, data_label=data_label, with_kits=kits, progress=progress)
         findings = [*found.findings, *_of_export(loaded, challenge, workspace, rules)]

@@ -7,47 +7,25 @@ import csv
 import io
 import json
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from hepchallenge.cli.options import rules_option, workspace_option
-from hepchallenge.cli.progress import ShownProgress
+from hepchallenge.cli.progress import progress_for
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from hepchallenge.blend import Blend, Step
+    from hepchallenge.blend import Blend
     from hepchallenge.contract import BoardRules
     from hepchallenge.records import Scoring
 
 __all__ = ["command", "export", "to_csv", "to_terminal"]
 
 _TOY = "toy data (simulated)"
-_SECONDS_BETWEEN_LINES = 5.0
-
-
-class _ShownSteps(ShownProgress):
-    """Also shows how far an ensemble has grown."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._last_line = time.monotonic()
-
-    def step(self, step: Step) -> None:
-        """Move the bar on; elsewhere than in a terminal print a line for every fold, and now and then."""
-        text = f"fold {step.fold}: {step.taken} taken, {step.score:.6g}"
-        if self._live:
-            if "blend" not in self._tasks:
-                self._tasks["blend"] = self._bars.add_task("", total=step.n_folds)
-            done = step.fold + step.done
-            self._bars.update(self._tasks["blend"], description=text, completed=done)
-        elif step.done or time.monotonic() - self._last_line > _SECONDS_BETWEEN_LINES:
-            self._last_line = time.monotonic()
-            self._line(f"[{time.monotonic() - self._started:6.1f} s] {text}")
 
 
 def _table(blend: Blend, title: str, left: list[str], right: list[str]) -> Table:
@@ -220,7 +198,7 @@ def command(
     from hepchallenge.blend import blend
 
     # What a kit or a library prints while it is imported must not mix with the answer.
-    with contextlib.redirect_stdout(sys.stderr), _ShownSteps() as progress:
+    with contextlib.redirect_stdout(sys.stderr), progress_for(as_json) as progress:
         found = blend(
             challenge,
             submissions,

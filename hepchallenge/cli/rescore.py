@@ -49,11 +49,11 @@ def command(
     For a changed metric or corrected labels. New scorings are appended; old ones stay on record. Whose rank,
     score or verdict is another now is told at the end, or with --json under the key `changes`.
     """
-    from hepchallenge.cli.progress import ShownProgress
+    from hepchallenge.cli.progress import progress_for
     from hepchallenge.rescoring import rescore
 
     # What a kit or a library prints while it is imported must not mix with the answer.
-    with contextlib.redirect_stdout(sys.stderr), ShownProgress() as progress:
+    with contextlib.redirect_stdout(sys.stderr), progress_for(as_json) as progress:
         document = rescore(
             challenge,
             data=data,

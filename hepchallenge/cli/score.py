@@ -132,7 +132,7 @@ def command(
 
     Exit code: 0 all scored, 1 some submission was not, 2 wrong usage, 3 the infrastructure failed.
     """
-    from hepchallenge.cli.progress import ShownProgress
+    from hepchallenge.cli.progress import progress_for
     from hepchallenge.pipeline import score
 
     limits = {
@@ -147,7 +147,7 @@ def command(
         "scratch_bytes": scratch,
     }
     # What a kit or a library prints while it is imported must not mix with the answer.
-    with contextlib.redirect_stdout(sys.stderr), ShownProgress() as progress:
+    with contextlib.redirect_stdout(sys.stderr), progress_for(as_json) as progress:
         document = score(
             challenge,
             submissions,
