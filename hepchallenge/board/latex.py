@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 from decimal import ROUND_HALF_EVEN, Decimal
 
+from hepchallenge.board.hosts import host_note
 from hepchallenge.board.ranking import Board, RankedRow
 from hepchallenge.board.text import LARGE, large
 from hepchallenge.text import clean
@@ -166,6 +167,8 @@ def to_latex(board: Board) -> str:
         caption += " Errors by their origin, kept apart."
     if any(row.rank_interval for row in board.ranked):
         caption += " In brackets: ranks that the test sample allows."
+    if hosts := host_note((row.entry for row in board.ranked), board.rules):
+        caption += f" {latex_text(hosts, 300)}"
     body = [f"{line} \\\\" for line in lines]
     if (more := len(board.ranked) - len(lines)) > 0:
         body.append(f"% {more} more are ranked; the CSV export has them.")

@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property, partial
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
+from hepchallenge.board.hosts import host_note
 from hepchallenge.board.ladder import Replicas, answered
-from hepchallenge.board.rules import judge, rankable, team_of
+from hepchallenge.board.rules import Ruling, judge, rankable, team_of
 from hepchallenge.contract import BoardRules, Reference
 from hepchallenge.exceptions import UsageError
 from hepchallenge.records import BAGGED_PARTS, PARTS, BoardEntry, DataInfo, Verdict
@@ -19,6 +20,7 @@ from hepchallenge.records import BAGGED_PARTS, PARTS, BoardEntry, DataInfo, Verd
 __all__ = [
     "ALL_PARTS",
     "Board",
+    "GaveWay",
     "MetricInfo",
     "RankedRow",
     "make_board",
@@ -91,6 +93,16 @@ class RankedRow:
         return {origin: kind.get(metric, {}).get(part) for origin, kind in kinds.items()}
 
 
+class GaveWay(NamedTuple):
+    """One submission in whose place another one of its team stands; there may be many more of these."""
+
+    value: float | None
+    """The unrounded score that would rank it."""
+    reason: str
+    """Why another one stands there."""
+    entry: BoardEntry
+
+
 @dataclass(frozen=True, kw_only=True)
 class Board:
     """All that the renderers show: one challenge, one data set, one metric and part to rank by."""
@@ -106,7 +118,7 @@ class Board:
     """Parts that may be shown, the ranking one first."""
     rows: tuple[RankedRow, ...]
     """Ranked rows by rank, then those without a rank."""
-    gave_way: tuple[RankedRow, ...] = ()
+    gave_way: tuple[GaveWay, ...] = ()
     """Submissions in whose place another one of their team stands; no table or export has them."""
     notes: tuple[str, ...] = ()
     references: tuple[Reference, ...] = ()
@@ -181,30 +193,36 @@ def rank(entries: Iterable[BoardEntry], metric: str, part: str, lower_is_better:
         without rank and earliest first, all whose verdict is not `scored` or whose score is missing, NaN
         or infinite: in either direction none of them can stand before a ranked one.
     """
+    placed, unplaced = _placed(entries, metric, part, lower_is_better)
+    rows = [RankedRow(rank=place, value=value, reason="", entry=entry) for place, value, entry in placed]
+    return rows + [RankedRow(rank=None, value=None, reason=reason, entry=entry) for entry, reason in unplaced]
+
+
+def _placed(
+    entries: Iterable[BoardEntry], metric: str, part: str, lower_is_better: bool
+) -> tuple[list[tuple[int, float, BoardEntry]], list[tuple[BoardEntry, str]]]:
+    """Return what has a rank, with that and its score, in order; and the rest with why it has none."""
     ranked: list[tuple[float, BoardEntry]] = []
-    apart: list[RankedRow] = []
+    unplaced: list[tuple[BoardEntry, str]] = []
     for entry in sorted(entries, key=lambda item: item.received_at):
         scoring = entry.scoring
         value = scoring.scores.get(metric, {}).get(part)
         if scoring.verdict is not Verdict.SCORED:
-            reason = scoring.message
+            unplaced.append((entry, scoring.message))
         elif value is None:
-            reason = f"no {metric} on {part}"
+            unplaced.append((entry, f"no {metric} on {part}"))
         elif not math.isfinite(value):
-            reason = f"{metric} on {part} is not a finite number"
+            unplaced.append((entry, f"{metric} on {part} is not a finite number"))
         else:
             ranked.append((value, entry))
-            continue
-        apart.append(RankedRow(rank=None, value=None, reason=reason, entry=entry))
 
     # Sorting is stable, so ties stay in the order in which they were received.
     ranked.sort(key=lambda item: item[0] if lower_is_better else -item[0])
-    rows: list[RankedRow] = []
+    placed: list[tuple[int, float, BoardEntry]] = []
     for position, (value, entry) in enumerate(ranked, start=1):
-        tied = rows[-1] if rows and rows[-1].value == value else None
-        place = tied.rank if tied else position
-        rows.append(RankedRow(rank=place, value=value, reason="", entry=entry))
-    return rows + apart
+        place = placed[-1][0] if placed and placed[-1][1] == value else position
+        placed.append((place, value, entry))
+    return placed, unplaced
 
 
 def metric_infos(score_types: Iterable[Any]) -> tuple[MetricInfo, ...]:
@@ -270,7 +288,7 @@ def _ruled_rows(
     rules: BoardRules,
     chosen: Mapping[str, Sequence[str]],
     replicas: Replicas | None,
-) -> tuple[list[RankedRow], list[RankedRow]]:
+) -> tuple[list[RankedRow], list[GaveWay]]:
     """Rank by one part what the rules let stand; what cannot be ranked follows as it came in.
 
     The second list has what gives way to another submission of its team.
@@ -297,44 +315,44 @@ def _ruled_rows(
             # What is outside all quotas must not be told its score, or it need not keep any.
             if ruling.admission.refusal and not ruling.admission.late:
                 told[number] = answered(entries[number], metric.name, part, None)
-    row_of: dict[int, RankedRow] = {}
+    rulings_of: dict[int, Ruling] = {}
     competing: list[BoardEntry] = []
-    gave_way: list[RankedRow] = []
+    apart: dict[int, str] = {}
+    gave_way: list[GaveWay] = []
     for entry, ruling in zip(told, rulings, strict=True):
-        admission = ruling.admission
-        if admission.refusal:
-            reason = "; ".join(filter(None, (admission.refusal, entry.scoring.message)))
+        if ruling.gives_way:
+            # What the Ladder answered is another score.
+            value = rankable(entry, metric.name, part) if laddered else ruling.value
+            gave_way.append(GaveWay(value, ruling.gives_way, entry))
+            continue
+        key = id(entry)
+        rulings_of[key] = ruling
+        refusal = ruling.admission.refusal
+        reason = "; ".join(filter(None, (refusal, entry.scoring.message))) if refusal else ""
+        if not refusal and ruling.reason and ruling.value is not None:
+            reason = ruling.reason
+        if reason:
+            apart[key] = reason
         else:
-            reason = ruling.gives_way
-            if not reason and rankable(entry, metric.name, part) is not None:
-                reason = ruling.reason
-        row = RankedRow(
-            rank=None,
-            value=rankable(entry, metric.name, part) if ruling.gives_way else None,
+            competing.append(entry)
+
+    def row(entry: BoardEntry, rank: int | None, value: float | None, reason: str) -> RankedRow:
+        ruling = rulings_of[id(entry)]
+        admission = ruling.admission
+        return RankedRow(
+            rank=rank,
+            value=value,
             reason=reason,
             entry=entry,
             phase=admission.phase,
             late=admission.late,
             entries=ruling.entries,
         )
-        if ruling.gives_way:
-            gave_way.append(row)
-        else:
-            row_of[id(entry)] = row
-            if not reason:
-                competing.append(entry)
-    ranked = rank(competing, metric.name, part, metric.lower_is_better)
-    rows = [
-        replace(row_of[id(row.entry)], rank=row.rank, value=row.value, reason=row.reason)
-        for row in ranked
-        if row.rank is not None
-    ]
-    reasons = {id(row.entry): row.reason for row in ranked if row.rank is None}
-    for key, row in row_of.items():
-        if row.reason:
-            rows.append(row)
-        elif key in reasons:
-            rows.append(replace(row, reason=reasons[key]))
+
+    placed, unplaced = _placed(competing, metric.name, part, metric.lower_is_better)
+    apart.update((id(entry), reason) for entry, reason in unplaced)
+    rows = [row(entry, place, value, "") for place, value, entry in placed]
+    rows += [row(entry, None, None, apart[id(entry)]) for entry in told if id(entry) in apart]
     return rows, gave_way
 
 
@@ -416,11 +434,13 @@ def make_board(
     UsageError
         If there is nothing to rank, the data differ, the metric is unknown, there is no such part, or the
         Ladder needs errors that are unknown.
+    OrganiserError
+        If the rules demand one class of host and there are several, or one that no run was on.
     """
     if not entries:
         raise UsageError(f"{challenge}: nothing is scored yet; try: hepchallenge score {challenge}")
     data = entries[0].data
-    if any(entry.data != data for entry in entries):
+    if any(entry.data is not data and entry.data != data for entry in entries):
         raise UsageError(f"{challenge}: scores on different data do not compare")
     first = [metric for metric in metrics if metric.name == official_metric]
     if not first:
@@ -460,6 +480,8 @@ def make_board(
         )
     if gave_way:
         notes.append(f"Not shown, since another one stands for their team: {len(gave_way)} ({rules.entry})")
+    if where := host_note((row.entry for row in rows if row.rank is not None), rules):
+        notes.append(where)
     return Board(
         challenge=challenge,
         title=title,

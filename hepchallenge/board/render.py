@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hepchallenge.board.hosts import classes_of, clock_of
 from hepchallenge.board.latex import to_latex
 from hepchallenge.board.ranking import ALL_PARTS, Board, RankedRow
 from hepchallenge.board.text import LARGE, csv_cell, file_stem, large, markdown_cell
@@ -455,6 +456,7 @@ def to_csv(board: Board) -> str:
             *("data", "data_digest", "challenge_version", "scorer_version", "versions"),
             *("isolation", "accounting", "seed", "quick"),
             *("rank_first", "rank_last", "holds", "tie", "phase", "late", "entries", "moved"),
+            *("host_class", "exclusive_cores", "reference_seconds"),
         ]
     )
     for row in board.rows:
@@ -505,6 +507,8 @@ def to_csv(board: Board) -> str:
                 row.late,
                 row.entries,
                 "" if row.moved is None else row.moved,
+                csv_cell(safe_message("; ".join(classes_of(entry)))),
+                *(("", "") if (clock := clock_of(entry)) is None else clock),
             ]
         )
     return stream.getvalue()

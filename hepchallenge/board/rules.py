@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, NamedTuple
 
+from hepchallenge.board.hosts import host_refusals
 from hepchallenge.board.ladder import (
     Replicas,
     Rung,
@@ -90,19 +91,18 @@ class Admission:
     """Whether it counts against the quotas of its team."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ruling:
+class Ruling(NamedTuple):
     """What the rules make of one submission on one board."""
 
     admission: Admission
-    team: str
-    """By `team_of`."""
+    value: float | None
+    """The finite score by which it would rank, whatever the rules say; None if it has none."""
     entries: int
     """How many submissions of its team count."""
     gives_way: str = ""
     """Why another submission of its team is ranked in its place; empty if none is."""
     reason: str = ""
-    """Why it cannot be ranked although it may be: it has no score by which teams are judged."""
+    """Why it cannot be ranked although it may be: no score by which teams are judged, or another host."""
     rung: Rung | None = None
     """What the Ladder answered, if there is one."""
 
@@ -228,9 +228,19 @@ def admit_entries(entries: Sequence[BoardEntry], rules: BoardRules) -> list[Admi
 
 def rankable(entry: BoardEntry, metric: str, part: str) -> float | None:
     """Return the finite score of an entry that has one to rank by, else None."""
-    value = entry.scoring.scores.get(metric, {}).get(part)
-    ranked = entry.scoring.verdict is Verdict.SCORED and value is not None and math.isfinite(value)
-    return value if ranked else None
+    return _finite_scores([entry], metric, part)[0]
+
+
+def _finite_scores(entries: Sequence[BoardEntry], metric: str, part: str) -> list[float | None]:
+    """Return, of each entry, the finite score that it has to rank by, else None."""
+    nothing: dict[str, float] = {}
+    values: list[float | None] = []
+    for entry in entries:
+        scoring = entry.scoring
+        value = scoring.scores.get(metric, nothing).get(part)
+        ranked = value is not None and scoring.verdict is Verdict.SCORED and math.isfinite(value)
+        values.append(value if ranked else None)
+    return values
 
 
 def judge(
@@ -271,6 +281,8 @@ def judge(
     ------
     UsageError
         If the Ladder has no step and an error that it needs is unknown.
+    OrganiserError
+        If the rules demand one class of host and there are several; see `host_refusals`.
 
     Notes
     -----
@@ -279,18 +291,26 @@ def judge(
     that chose nothing that can be ranked has chosen its best ones by the public score.
     """
     teams = [team_of(entry.submission) for entry in entries]
-    own = [entry.scoring.verdict.is_participants_own for entry in entries]
     admissions = admit_entries(entries, rules)
-    public: dict[int, float] = {}
-    for number, (entry, admission) in enumerate(zip(entries, admissions, strict=True)):
-        value = None if admission.refusal else rankable(entry, metric, public_part)
-        if value is not None:
-            public[number] = value
+    values = _finite_scores(entries, metric, part)
+    public_values = values if public_part == part else _finite_scores(entries, metric, public_part)
     sign = 1 if lower_is_better else -1
+    # By number, of what teams are judged by: lowest is best.
+    public = {
+        number: sign * value
+        for number, (value, admission) in enumerate(zip(public_values, admissions, strict=True))
+        if value is not None and not admission.refusal
+    }
+    off = _on_other_hosts(entries, list(public), rules)
+    for number in off:
+        del public[number]
 
     def shown(number: int) -> float:
-        value = rankable(entries[number], metric, part)
-        return sign * math.inf if value is None else value
+        value = values[number]
+        return math.inf if value is None else sign * value
+
+    def own(number: int) -> bool:
+        return entries[number].scoring.verdict.is_participants_own
 
     by_team: dict[str, list[int]] = defaultdict(list)
     for number in public:
@@ -305,28 +325,42 @@ def judge(
     gives_way: dict[int, str] = {}
     if rules.entry != "all":
         picked = {team_key(team): frozenset(digests) for team, digests in chosen.items()}
+
+        def chosen_by(team: str, numbers: list[int]) -> list[int]:
+            digests = picked.get(team)
+            return [n for n in numbers if entries[n].submission.digest in digests] if digests else []
+
         for team, numbers in by_team.items():
             gives_way |= _give_way(
                 numbers,
                 rules,
-                [n for n in numbers if entries[n].submission.digest in picked.get(team, ())],
-                public=lambda number: (sign * public[number], number),
-                shown=lambda number: (sign * shown(number), number),
+                chosen_by(team, numbers),
+                public=public.__getitem__,
+                shown=shown,
                 rungs=rungs,
                 laddered=laddered,
             )
     counted = Counter(team for team, admission in zip(teams, admissions, strict=True) if admission.counts)
     return [
         Ruling(
-            admission=admissions[number],
-            team=team,
-            entries=counted[team],
-            gives_way=gives_way.get(number, ""),
-            reason="" if number in public or not own[number] else f"no {metric} on {public_part}",
-            rung=rungs.get(number),
+            admission,
+            value,
+            counted[team],
+            gives_way.get(number, ""),
+            off.get(number)
+            or ("" if number in public or not own(number) else f"no {metric} on {public_part}"),
+            rungs.get(number),
         )
-        for number, team in enumerate(teams)
+        for number, (team, admission, value) in enumerate(zip(teams, admissions, values, strict=True))
     ]
+
+
+def _on_other_hosts(
+    entries: Sequence[BoardEntry], numbers: Sequence[int], rules: BoardRules
+) -> dict[int, str]:
+    """Return which of these entries ran on hosts that the rules do not take, with the reasons."""
+    refusals = host_refusals([entries[number] for number in numbers], rules)
+    return {number: why for number, why in zip(numbers, refusals, strict=True) if why}
 
 
 def _climb(
@@ -358,12 +392,15 @@ def _give_way(
     rules: BoardRules,
     chosen: Sequence[int],
     *,
-    public: Callable[[int], tuple[float, int]],
-    shown: Callable[[int], tuple[float, int]],
+    public: Callable[[int], float],
+    shown: Callable[[int], float],
     rungs: Mapping[int, Rung],
     laddered: bool,
 ) -> dict[int, str]:
-    """Return which submissions of one team are not ranked, and why; `public` and `shown` sort best first."""
+    """Return which submissions of one team are not ranked, and why; of `public` and `shown` lowest is best.
+
+    Of equal ones the first stands.
+    """
     holder = [number for number in numbers if number in rungs and rungs[number].moved]
     why: dict[int, str] = {}
     if rules.entry == "last":
@@ -372,7 +409,7 @@ def _give_way(
         stands = holder[-1] if holder else min(numbers, key=public)
         reason = "another one of the team stands on the public board"
     else:
-        own = chosen or sorted(numbers, key=public)[: rules.most_chosen]
+        own = chosen or sorted(sorted(numbers, key=public)[: rules.most_chosen])
         stands = min(own, key=shown)
         reason = (
             "the team did not choose it" if chosen else "others of the team are better on the public board"

@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Literal
 
 from hepchallenge.board.ranking import RankedRow
@@ -71,9 +72,9 @@ def figures_of(site: SiteBoard) -> list[Drawn]:
     return drawn
 
 
-def _time(row: RankedRow) -> datetime:
+def _time(received_at: str) -> datetime:
     # Without a zone: matplotlib would turn it into its own, and all are UTC.
-    return datetime.fromisoformat(row.entry.received_at).replace(tzinfo=None)
+    return datetime.fromisoformat(received_at).replace(tzinfo=None)
 
 
 def _value(row: RankedRow) -> float:
@@ -128,18 +129,25 @@ def _over_time(site: SiteBoard, ranked: Sequence[RankedRow]) -> Drawn:
 
     direction = _direction(site)
     # Also those in whose place another one of their team stands: they are the course of the challenge.
-    aside = [row for row in site.board.gave_way if row.value is not None and abs(row.value) < _LARGEST]
-    rows = sorted([*ranked, *aside], key=lambda row: row.entry.received_at)
+    course = [(row.entry.received_at, _value(row)) for row in ranked]
+    course += [
+        (row.entry.received_at, row.value)
+        for row in site.board.gave_way
+        if row.value is not None and abs(row.value) < _LARGEST
+    ]
+    course.sort(key=itemgetter(0))
     best: list[float] = []
-    for row in rows:
-        value = _value(row)
-        best.append(value if not best or direction * (value - best[-1]) > 0 else best[-1])
-    n_rows = len(rows)
+    leader = course[0][1]
+    for _, value in course:
+        if direction * (value - leader) > 0:
+            leader = value
+        best.append(leader)
+    n_rows = len(course)
     if n_rows > _MOST_DRAWN:
         step = math.ceil(n_rows / _MOST_DRAWN)
         kept = [n for n in range(n_rows) if n % step == 0 or n == n_rows - 1 or best[n] != best[n - 1]]
-        rows, best = [rows[n] for n in kept], [best[n] for n in kept]
-    times, values = [_time(row) for row in rows], [_value(row) for row in rows]
+        course, best = [course[n] for n in kept], [best[n] for n in kept]
+    times, values = [_time(received_at) for received_at, _ in course], [value for _, value in course]
     figure, drawing = _axes(site, "Score over time")
     # Annotations of matplotlib do not know that dates can be drawn.
     axes: Any = drawing
@@ -151,7 +159,7 @@ def _over_time(site: SiteBoard, ranked: Sequence[RankedRow]) -> Drawn:
         color=COLOURS[3],
         markersize=4,
         label="submission",
-        rasterized=len(rows) > _MOST_POINTS,
+        rasterized=len(course) > _MOST_POINTS,
     )
     # A step that lasts until now would need to know when now is: it ends with the last submission.
     axes.step(times, best, where="post", color=COLOURS[0], linewidth=1.8, label="best so far")
@@ -171,15 +179,15 @@ def _over_time(site: SiteBoard, ranked: Sequence[RankedRow]) -> Drawn:
     days = sorted({f"{moment:%Y-%m-%d}" for moment in (times[0], times[-1])})
     axes.set_xlabel(f"received ({' to '.join(days)}, UTC)")
     axes.set_ylabel(_metric(site), parse_math=False)
-    _legend(axes, "upper right" if direction < 0 else "lower right", len(rows))
+    _legend(axes, "upper right" if direction < 0 else "lower right", len(course))
     digits = site.board.metric_info(site.board.metric).precision
     alt = (
         f"Score over time: {n_rows} submissions; the best {_metric(site)} went "
         f"from {best[0]:.{digits}f} to {best[-1]:.{digits}f}."
     )
     caption = "Submissions by the time they were received, and the best score so far."
-    if len(rows) < n_rows:
-        caption += f" Of {n_rows:,} submissions {len(rows):,} are drawn."
+    if len(course) < n_rows:
+        caption += f" Of {n_rows:,} submissions {len(course):,} are drawn."
     return _drawn(figure, f"{site.key}-time", alt, caption)
 
 

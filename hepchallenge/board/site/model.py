@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from hepchallenge import text
+from hepchallenge.board.hosts import classes_of, clock_of
 from hepchallenge.board.ranking import ALL_PARTS, Board, RankedRow
 from hepchallenge.board.rules import team_key, team_of
 from hepchallenge.board.site.cells import Column, Value, error_text
@@ -480,6 +481,15 @@ def log_lines(log: str) -> list[str]:
     return [text.safe_message(line, 160) for line in lines[-_MOST_LOG_LINES:]]
 
 
+def _clock(entry: BoardEntry) -> str:
+    """Say what is known of the clock of a run: whose its cores were, and how fast they worked."""
+    if (clock := clock_of(entry)) is None:
+        return ""
+    exclusive, seconds = clock
+    cores = "cores of its own" if exclusive else "cores shared with other runs"
+    return f"{cores}; reference work in {1000 * seconds:.2f} ms"
+
+
 def _page(site: SiteBoard, row: RankedRow, key: str) -> dict[str, Any]:
     board, entry = site.board, row.entry
     submission, run = entry.submission, entry.run_key
@@ -492,6 +502,9 @@ def _page(site: SiteBoard, row: RankedRow, key: str) -> dict[str, Any]:
         ["run", cleaned(entry.run_at)[:19].replace("T", " ") + " UTC" + (", quick" if run.quick else "")],
         ["seed and trainings", f"{run.seed}, {run.trainings}"],
         ["isolation", cleaned(f"{entry.isolation}, {entry.accounting}")],
+        # Never the name of a host, which is the organiser's own business.
+        ["processor", said("; ".join(classes_of(entry)))],
+        ["clock", _clock(entry)],
         ["digest", cleaned(submission.digest, 100)],
         ["challenge version", cleaned(run.challenge_version[:12])],
         ["scorer version", cleaned(entry.scoring.scorer_version[:12])],
