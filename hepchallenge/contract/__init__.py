@@ -24,6 +24,7 @@ from hepchallenge.contract.events import (
     check_events,
 )
 from hepchallenge.contract.gates import Gate
+from hepchallenge.contract.hosts import HostDemands, demands
 from hepchallenge.contract.problem import Problem, load_problem
 from hepchallenge.contract.rules import BoardRules, Phase, read_rules
 
@@ -35,6 +36,7 @@ __all__ = [
     "EventInputs",
     "EventTruths",
     "Gate",
+    "HostDemands",
     "Phase",
     "PredictionFile",
     "Problem",
@@ -47,6 +49,7 @@ __all__ = [
     "check_folds",
     "check_parts",
     "check_test_features",
+    "demands",
     "find_challenge",
     "list_challenges",
     "load_challenge",

@@ -12,10 +12,13 @@ from typing import Any, Literal
 from hepchallenge.contract.reader import TableReader, read_document, show
 from hepchallenge.exceptions import UsageError
 
-__all__ = ["SCHEMA", "BoardRules", "Phase", "duration", "read_rules", "take_rules"]
+__all__ = ["ONE_CLASS", "SCHEMA", "BoardRules", "Phase", "duration", "read_rules", "take_rules"]
 
 SCHEMA = Path(__file__).parent / "schemas" / "board-rules.schema.json"
 """JSON schema of what `[board]` and `[[phase]]` may hold; date-times as strings."""
+
+ONE_CLASS = "one"
+"""A `host_class` that is any, as long as it is the same for all."""
 
 _UNITS = {"s": 1, "min": 60, "h": 3600, "d": 86400}
 _MOST_SECONDS = 1e8
@@ -59,6 +62,11 @@ class BoardRules:
     """How many bootstrap replicas are made of the official score, for errors and ranks; 0 makes none."""
     show_logs: bool = False
     """Whether an exported board shows the end of what a submission printed."""
+    host_class: str = ""
+    """On which hosts a ranked run was: a model of processor as records tell it, `one` for any one of them,
+    or empty for no matter which."""
+    exclusive_cores: bool = False
+    """Whether every fold of a ranked run had its cores for itself."""
     phases: tuple[Phase, ...] = ()
     """In order of time, none beginning before the one before it has ended."""
 
@@ -123,6 +131,10 @@ def _take_board(reader: TableReader) -> dict[str, Any]:
     if replicas is not None and not 0 <= replicas <= _MOST_REPLICAS:
         raise reader.error("replicas", f"a whole number from 0 to {_MOST_REPLICAS}", show(replicas))
     values["show_logs"] = reader.take("show_logs", bool)
+    if "host_class" in reader.table:
+        values["host_class"] = " ".join(reader.text("host_class", required=True).split())
+    reader.taken.append("host_class")
+    values["exclusive_cores"] = reader.take("exclusive_cores", bool)
     reader.finish()
     return {key: value for key, value in values.items() if value is not None}
 

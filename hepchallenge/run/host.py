@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
 import os
 import platform
-import socket
 import time
 from collections.abc import Mapping
 from functools import lru_cache
@@ -34,6 +32,9 @@ _REPEATS = 5
 
 def library_versions() -> dict[str, str]:
     """Return the versions of the interpreter and of the libraries that can change a number."""
+    # Boards import this file too, and do not need the time that this takes.
+    import importlib.metadata
+
     versions = {"python": platform.python_version(), "hepchallenge": __version__}
     for name in _LIBRARIES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
@@ -119,7 +120,7 @@ def reference_seconds() -> float:
 def host_facts(cores: int, exclusive: bool, reference: float) -> HostFacts:
     """Return what there is to record about this host now, beside what its cores are."""
     return HostFacts(
-        name=socket.gethostname(),
+        name=platform.node(),
         cpu=cpu_model(),
         cores=cores,
         exclusive=exclusive,

@@ -26,6 +26,8 @@ ladder_step = 1
 confidence = 0.9
 replicas = 200
 show_logs = true
+host_class = "Some  Processor, family 6 model 1 "
+exclusive_cores = true
 [[phase]]
 name = "morning"
 start = 2026-05-04T09:00:00+02:00
@@ -57,6 +59,8 @@ def test_every_rule_arrives_where_it_belongs(tmp_path: Path) -> None:
         confidence=0.9,
         replicas=200,
         show_logs=True,
+        host_class="Some Processor, family 6 model 1",
+        exclusive_cores=True,
         phases=(
             Phase(
                 name="morning",
@@ -170,6 +174,8 @@ boards = tables(
     confidence=st.floats(0.5, 1, exclude_max=True),
     replicas=st.integers(0, 100_000),
     show_logs=st.booleans(),
+    host_class=st.sampled_from(["one", "Some Processor", " ", ""]),
+    exclusive_cores=st.booleans(),
 )
 phases = tables(
     name=st.sampled_from(["one", " ", ""]),
