@@ -462,7 +462,7 @@ def export_findings(
 
     secret_parts = set(ALL_PARTS) - set(board.parts)
     # A course of the challenge also has what gave way.
-    told = [row.entry for row in (*board.rows, *board.gave_way)]
+    told = [*(row.entry for row in board.rows), *(row.entry for row in board.gave_way)]
     checks: list[Check] = [
         (
             "export scores",
