@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 
@@ -40,6 +40,9 @@ __all__ = [
 
 
 _DEFAULT_LIMITS = Limits()
+
+# Made anew for each text, one would cost as much as decoding many a text.
+_decoders: dict[type[Any], msgspec.json.Decoder[Any]] = {}
 
 _T = TypeVar("_T")
 
@@ -89,7 +92,9 @@ def unescape(text: str) -> str:
 def _decode(text: str, kind: type[_T]) -> _T:
     """Return a record of a kind; fields that it lacks have their defaults."""
     try:
-        return msgspec.json.decode(text, type=kind)
+        if kind not in _decoders:
+            _decoders[kind] = msgspec.json.Decoder(kind)
+        return cast(_T, _decoders[kind].decode(text))
     except msgspec.DecodeError:
         pass
     try:

@@ -98,11 +98,12 @@ class Store:
                 f"{self._database.name}: expected schema version {schema.SCHEMA_VERSION} or older, "
                 f"found {found}; it was made by a newer release of hepchallenge: use that one"
             )
+        self._database.keep_open()
 
     def close(self) -> None:
         """Let go of the database and of its locks; recorded data are safe without it."""
         self._locks.close()
-        self._database.engine.dispose()
+        self._database.close()
 
     def __enter__(self) -> Self:
         return self

@@ -13,6 +13,7 @@ from sqlalchemy import (
     Connection,
     Engine,
     NullPool,
+    PoolProxiedConnection,
     Select,
     Table,
     create_engine,
@@ -48,6 +49,22 @@ class Database:
 
     def __init__(self, workspace: Path, url: str | None) -> None:
         self.engine, self.name = _make_engine(workspace, url)
+        self._anchor: PoolProxiedConnection | None = None
+
+    def keep_open(self) -> None:
+        """Hold an idle connection to SQLite, where the last one that closes has to tidy up the files."""
+        if not self.is_server and self._anchor is None:
+            anchor = self.engine.raw_connection()
+            # It counts as open from its first look.
+            anchor.cursor().execute("SELECT count(*) FROM sqlite_master").fetchone()
+            self._anchor = anchor
+
+    def close(self) -> None:
+        """Let go of all connections."""
+        if self._anchor is not None:
+            self._anchor.close()
+            self._anchor = None
+        self.engine.dispose()
 
     @property
     def is_server(self) -> bool:
@@ -92,7 +109,10 @@ def _make_engine(workspace: Path, url: str | None) -> tuple[Engine, str]:
         backend = parsed.get_backend_name()
         if backend not in {"sqlite", "postgresql"}:
             raise StoreError(f"expected a sqlite or postgresql URL, found one for {backend}")
-        arguments = {"timeout": _BUSY_SECONDS} if backend == "sqlite" else {"connect_timeout": 10}
+        arguments: dict[str, Any] = {"connect_timeout": 10}
+        if backend == "sqlite":
+            # Each is used by one thread; only the idle one may be closed by another.
+            arguments = {"timeout": _BUSY_SECONDS, "check_same_thread": False}
         # A new connection costs a millisecond or so; in return nothing stale or shared after a fork is used.
         engine = create_engine(parsed, poolclass=NullPool, connect_args=arguments)
     except SQLAlchemyError as error:

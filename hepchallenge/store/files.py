@@ -36,6 +36,9 @@ __all__ = [
 
 _PART_SUFFIX = ".part"
 _ABANDONED_AFTER = 24 * 3600.0
+_MOST_KNOWN_SYNCED = 10_000
+_known_synced: set[Path] = set()
+"""Arrays whose names this process knows to be on the disk."""
 _HEX_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -201,11 +204,15 @@ def save_array(workspace: Path, array: np.ndarray[Any, Any]) -> StoredArray:
     path = _relative("predictions", digest, ".npy")
     target = workspace / path
     if _lies_whole(target, digest, measure.size):
-        # Its bytes were on the disk before it had this name; that the name is there too is made sure again, since
-        # its first writer may not have come so far, and the caller records the path next.
-        _sync_folder(target.parent)
+        # Its bytes were on the disk before it had this name. Its writer may not have made sure of the name,
+        # and the caller records the path next.
+        if target not in _known_synced:
+            _sync_folder(target.parent)
     else:
         _write_then_name(workspace / "predictions", write, target, sync=True)
+    if len(_known_synced) >= _MOST_KNOWN_SYNCED:
+        _known_synced.clear()
+    _known_synced.add(target)
     return StoredArray(
         digest=digest,
         path=path,
