@@ -68,8 +68,8 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     challenge: str
     """Digest of the archive of its code: `JobEncoder.challenge`."""
     builtin: bool
-    """Whether it comes with hepchallenge: `JobEncoder.builtin`. Then the node must have the same code, parts of
-    which are imported from there."""
+    """Whether it comes with hepchallenge: `JobEncoder.builtin`. Then the node must have the same code:
+    parts are imported from there."""
     isolation: str
     accounting: str
     limits: dict[str, float | int | None]
