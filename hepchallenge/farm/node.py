@@ -16,6 +16,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
@@ -50,6 +51,7 @@ from hepchallenge.stage.submission import take_in
 
 __all__ = [
     "ERROR",
+    "LATER",
     "MISSING",
     "NO_SESSION",
     "OK",
@@ -66,12 +68,15 @@ MISSING = b"missing:"
 """Behind it a JSON list of the digests that have to be put first."""
 NO_SESSION = b"setup:"
 """The process has another session or none, since it was started again: prepare it first."""
+LATER = b"later:"
+"""The jobs before it in its parcel took longer than was thought: it may run elsewhere sooner."""
 ERROR = b"error:"
 """Behind it, in UTF-8, why this node cannot run jobs of the session."""
 
 DEFAULT_CACHE_BYTES = 20 << 30
 """How large the cache may be before a session has said it."""
 
+_PARCEL_SECONDS = 5.0
 _PROBE_SECONDS = 60.0
 # In a process of its own: a fork of one with many threads may never come to its end.
 _PROBE = """
@@ -404,7 +409,11 @@ class Node:
         except InfrastructureError as error:
             failed = FoldResult(verdict=Verdict.INFRASTRUCTURE, message=str(error))
             return [encode_result(failed)] * len(specs)
-        return [current.run(spec) for spec in specs]
+        answers: list[bytes] = []
+        until = time.monotonic() + _PARCEL_SECONDS
+        for spec in specs:
+            answers.append(current.run(spec) if not answers or time.monotonic() < until else LATER)
+        return answers
 
     def stop_session(self, session: str) -> None:
         """See `stop_session`."""
@@ -486,8 +495,9 @@ def run_parcel(setup_session: str, parcel: bytes, carried: dict[str, bytes]) -> 
     Returns
     -------
     list of bytes
-        One a job: what `decode_result` takes, or `MISSING` and digests, or `NO_SESSION`. Whatever goes wrong
-        here is a result with the verdict `infrastructure`.
+        One a job: what `decode_result` takes, or `MISSING` and digests, or `NO_SESSION`, or `LATER` for what
+        has not begun after some seconds. Whatever goes wrong here is a result with the verdict
+        `infrastructure`.
     """
     return _node().run_parcel(setup_session, parcel, carried)
 
