@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import fields
 from typing import Any, TypeVar, cast
 
 import msgspec
@@ -104,10 +105,12 @@ def _decode(text: str, kind: type[_T]) -> _T:
         raise StoreError(f"a recorded {kind.__name__} is damaged: {error}") from error
 
 
-def _fields(record: object) -> Any:
+def _fields(record: Submission | RunKey | FoldOutcome | Scoring) -> Any:
     """Return a record as plain data; several times as fast as `dataclasses.asdict`."""
+    # One that decodes its fields on demand has only some of them at hand, and msgspec would take no others.
+    values = {item.name: getattr(record, item.name) for item in fields(record)}
     try:
-        return msgspec.to_builtins(record, enc_hook=_plain)
+        return msgspec.to_builtins(values, enc_hook=_plain)
     except (TypeError, ValueError, RecursionError) as error:
         raise StoreError(f"a record cannot be written as JSON: {error}") from error
 

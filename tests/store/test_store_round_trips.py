@@ -173,6 +173,22 @@ def test_a_scoring_from_before_replicas_were_made_can_be_read() -> None:
     assert codec.decode_scoring(codec.dumps(old)) == record
 
 
+def test_a_scoring_that_was_read_for_a_board_is_recorded_whole(store: Store) -> None:
+    run = open_run(store)
+    plain = Scoring(
+        verdict=Verdict.SCORED,
+        scores={"auc": {"test": 0.5}},
+        spread={"auc": {"test": 0.1}},
+        fold_scores=({"auc": {"test": 0.5}},),
+        gates={"agreement": 0.01},
+    )
+    store.record_scoring(run, plain)
+    (entry,) = store.entries("higgsml")
+    store.record_scoring(run, entry.scoring)
+    assert store.scorings(run) == [plain, plain]
+    assert codec.encode_scoring(entry.scoring) == codec.encode_scoring(plain)
+
+
 def test_nan_scores_and_numpy_numbers_are_kept_as_numbers() -> None:
     record = Scoring(
         verdict=Verdict.SCORED,
