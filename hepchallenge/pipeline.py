@@ -5,17 +5,21 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hepchallenge.exceptions import UsageError
+from hepchallenge.exceptions import UnknownName, UsageError
 from hepchallenge.progress import Progress, Silent
-from hepchallenge.records import DataInfo, Document, RunKey, fold_and_training
+from hepchallenge.records import DataInfo, Document, Limits, RunKey, fold_and_training
 
 if TYPE_CHECKING:
-    from hepchallenge.contract import BoardRules, Challenge, ChallengeFolder
+    from hepchallenge.contract import BoardRules, Challenge, ChallengeFolder, HostDemands
+    from hepchallenge.farm.cluster import FarmSettings
     from hepchallenge.judge import Judge, Work
-    from hepchallenge.run.backend import QueuedJob
+    from hepchallenge.run.backend import Backend, QueuedJob
+    from hepchallenge.run.local import LocalBackend
+    from hepchallenge.stage.stage import Staged
     from hepchallenge.store import Store
 
 __all__ = ["data_for", "score"]
@@ -128,6 +132,134 @@ def _check_gpus(gpus: int, limits: Mapping[str, float | int | None]) -> None:
             raise UsageError(f"a limit {name} needs GPUs: say how many a fold gets with --gpus")
 
 
+def _demands(challenge: Challenge, store: Store, staged: Staged, rules: BoardRules) -> HostDemands:
+    """Return what the board demands of hosts; where any one class will do, the one that it has by now."""
+    from hepchallenge.board.hosts import settled_by
+    from hepchallenge.contract import demands
+
+    asked = demands(rules)
+    if not asked.wants_one_class:
+        return asked
+    return settled_by(store.entries(challenge.name, data_digest=staged.data.digest), rules)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Wanted:
+    """What the jobs of a command need of the place where they run."""
+
+    folder: ChallengeFolder
+    sources: Sequence[Path]
+    isolation: str | None
+    limits: Limits
+    jobs: int | None
+    gpus: int
+    seed: int
+    quick: bool
+    heard: Progress
+
+    @property
+    def modules(self) -> list[str]:
+        """Installed modules that submissions will import."""
+        from hepchallenge.stage.imports import warm_modules
+
+        return warm_modules(source for source in self.sources if source.is_dir())
+
+    def started(self, job: QueuedJob, host: str) -> None:
+        """Tell that a job starts."""
+        self.heard.job_started(job.label, *fold_and_training(job.number), host)
+
+
+def _open_local(wanted: _Wanted) -> LocalBackend:
+    """Return this host as the place where jobs run."""
+    from hepchallenge.run.accounting import choose_accounting
+    from hepchallenge.run.isolation import Isolation, choose_isolation
+    from hepchallenge.run.local import LocalBackend
+    from hepchallenge.run.runner import Runner
+
+    level = choose_isolation(wanted.isolation)
+    heard, cores, n_cores = wanted.heard, wanted.limits.cores, len(os.sched_getaffinity(0))
+    if level is Isolation.NONE:
+        heard.say("isolation none: submissions can read your files; run only code that you trust")
+    if cores is not None and cores > n_cores:
+        heard.say(f"{wanted.folder.name} gives each fold {cores} cores, of which this host has {n_cores}")
+    pool, parallel = None, wanted.jobs or n_cores
+    if wanted.gpus:
+        from hepchallenge.run.gpu import GpuPool, open_devices
+
+        pool = GpuPool(wanted.gpus, open_devices())
+        parallel = min(parallel, pool.most_leases)
+    with contextlib.ExitStack() as stack:
+        if pool is not None:
+            stack.callback(pool.close)
+        runner = Runner(
+            challenge_folder=wanted.folder.folder,
+            isolation=level,
+            accounting=choose_accounting(),
+            limits=wanted.limits,
+            jobs=parallel,
+            seed=wanted.seed,
+            warm_modules=wanted.modules,
+            test_mode=wanted.quick,
+            gpus=pool,
+        )
+        return LocalBackend(runner, heard=wanted.started, afterwards=stack.pop_all().close)
+
+
+def _say_if_unranked(asked: HostDemands, place: LocalBackend, heard: Progress) -> None:
+    """Say before anything is run that the board would not rank it, for want of a fair clock."""
+    from hepchallenge.run.host import cpu_model
+
+    if why := asked.refuses(cpu_model(), place.has_own_cores):
+        heard.say(f"what is run now will have no rank: {why}")
+
+
+def _open_farm(wanted: _Wanted, settings: FarmSettings, asked: HostDemands) -> Backend:
+    """Return a farm, of whose nodes those are used that the board ranks, as the place where jobs run."""
+    from hepchallenge.farm.backend import FarmBackend, FarmJobs
+    from hepchallenge.run.isolation import Isolation
+
+    common = FarmJobs(
+        challenge_folder=wanted.folder.folder,
+        limits=wanted.limits,
+        seed=wanted.seed,
+        modules=wanted.modules,
+        test_mode=wanted.quick,
+        gpus=wanted.gpus,
+        isolation=None if wanted.isolation is None else Isolation(wanted.isolation),
+        demands=asked,
+    )
+    return FarmBackend(settings, common, heard=wanted.started, say=wanted.heard.say)
+
+
+def _farm_settings(
+    backend: str,
+    scheduler: str | None,
+    cluster: str | os.PathLike[str] | None,
+    jobs: int | None,
+) -> FarmSettings | None:
+    """Return which farm is meant; None for this host."""
+    if backend not in ("local", "dask"):
+        raise UnknownName("backend", backend, ("local", "dask"))
+    if backend == "local":
+        for word, value in (("scheduler", scheduler), ("cluster", cluster)):
+            if value is not None:
+                raise UsageError(f"--{word} names a farm: say --backend dask, too")
+        return None
+    from hepchallenge.farm.cluster import FarmSettings, read_cluster_file
+
+    if jobs is not None:
+        raise UsageError("--jobs is for this host; a farm runs as many at once as its workers have threads")
+    if (scheduler is None) == (cluster is None):
+        found = "neither" if scheduler is None else "both"
+        raise UsageError(
+            f"--backend dask needs --scheduler ADDRESS (a running cluster) or --cluster FILE (one to start); "
+            f"found {found}"
+        )
+    return (
+        FarmSettings(scheduler=scheduler) if scheduler is not None else read_cluster_file(Path(cluster or ""))
+    )
+
+
 def score(
     challenge: str | os.PathLike[str],
     submissions: Sequence[str | os.PathLike[str]] = (),
@@ -145,6 +277,9 @@ def score(
     received: bool = False,
     data_label: str | None = None,
     rules: BoardRules | None = None,
+    backend: str = "local",
+    scheduler: str | None = None,
+    cluster: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
 ) -> Document:
     """Run and score submissions to a challenge.
@@ -161,9 +296,9 @@ def score(
     workspace
         Where everything is recorded; by default `hepchallenge-workspace` in the current folder.
     jobs
-        Folds run at the same time; by default the number of usable cores.
+        Folds run at the same time on this host; by default the number of usable cores.
     isolation
-        Lowest isolation level to accept; by default the strongest that this host offers.
+        The isolation level to run at; by default the strongest that this host, or every node, offers.
     limits
         Changes to the challenge's limits, by the names of `Limits`.
     gpus
@@ -184,6 +319,12 @@ def score(
         For RAMP kits whose data functions take it.
     rules
         Rules of the board instead of the challenge's own. What is over quota is received but not run.
+    backend
+        `local`, or `dask` for the workers of a Dask cluster.
+    scheduler
+        Address of a running cluster's scheduler.
+    cluster
+        File that describes a cluster, which is started for this command and ends with it.
     progress
         Hears how far things are.
 
@@ -199,26 +340,20 @@ def score(
     """
     from hepchallenge.contract import find_challenge, load_challenge
     from hepchallenge.contract.config import MOST_TRAININGS
-    from hepchallenge.run.accounting import choose_accounting
     from hepchallenge.run.host import library_versions
-    from hepchallenge.run.isolation import Isolation, choose_isolation
-    from hepchallenge.stage.imports import warm_modules
 
     heard = progress or Silent()
     if received and submissions:
         raise UsageError(
             "what was received is scored from the workspace: name no submissions with --received"
         )
+    farm = _farm_settings(backend, scheduler, cluster, jobs)
     if jobs is not None and jobs < 1:
         raise UsageError(f"jobs: expected a number from 1, found {jobs}")
     _check_gpus(gpus, limits or {})
     folder = find_challenge(challenge)
     board_rules = folder.config.rules if rules is None else rules
     sources = _copies(folder, workspace) if received else _sources(folder, submissions)
-    level = choose_isolation(isolation)
-    accounting = choose_accounting()
-    if level is Isolation.NONE:
-        heard.say("isolation none: submissions can read your files; run only code that you trust")
     try:
         chosen = folder.config.limits.with_changes(**(limits or {}))
     except (TypeError, ValueError) as error:
@@ -228,38 +363,23 @@ def score(
         raise UsageError(f"trainings: expected a number from 1 to {MOST_TRAININGS}, found {trainings}")
     times = 1 if quick else trainings or folder.config.trainings
 
-    from hepchallenge.run.local import LocalBackend
-    from hepchallenge.run.runner import Runner
-
-    def started(job: QueuedJob, host: str) -> None:
-        heard.job_started(job.label, *fold_and_training(job.number), host)
-
+    wanted = _Wanted(
+        folder=folder,
+        sources=sources,
+        isolation=isolation,
+        limits=chosen,
+        jobs=jobs,
+        gpus=gpus,
+        seed=seed,
+        quick=quick,
+        heard=heard,
+    )
     with contextlib.ExitStack() as stack:
-        pool = None
-        parallel = jobs or len(os.sched_getaffinity(0))
-        if gpus:
-            from hepchallenge.run.gpu import GpuPool, open_devices
-
-            pool = GpuPool(gpus, open_devices())
-            stack.callback(pool.close)
-            parallel = min(parallel, pool.most_leases)
-        if chosen.cores is not None and chosen.cores > len(os.sched_getaffinity(0)):
-            found = len(os.sched_getaffinity(0))
-            heard.say(f"{folder.name} gives each fold {chosen.cores} cores, of which this host has {found}")
-        # First of all the warm interpreter: it imports while this process imports and reads data.
-        runner = stack.enter_context(
-            Runner(
-                challenge_folder=folder.folder,
-                isolation=level,
-                accounting=accounting,
-                limits=chosen,
-                jobs=parallel,
-                seed=seed,
-                warm_modules=warm_modules(s for s in sources if s.is_dir()),
-                test_mode=quick,
-                gpus=pool,
-            )
-        )
+        local = None
+        if farm is None:
+            # First of all: its warm interpreter imports while this process imports and reads data.
+            local = _open_local(wanted)
+            stack.callback(local.close)
         from hepchallenge.judge import Conditions, Judge, label_all
         from hepchallenge.scorer.scorer import new_scorer
         from hepchallenge.stage.stage import ramp_test_mode, stage
@@ -286,8 +406,15 @@ def score(
         if staged.data.kind == "toy":
             heard.say(f"{loaded.name}: toy data (simulated); for real ones see: hepchallenge data --help")
         scorer = new_scorer(loaded, staged.truth, staged.data.digest, board_rules.replicas, store.save_array)
-        backend = LocalBackend(runner, times_events=staged.events is not None, heard=started)
-        stack.callback(backend.close)
+        asked = _demands(loaded, store, staged, board_rules)
+        place: Backend
+        if local is not None:
+            place = local
+            _say_if_unranked(asked, local, heard)
+        else:
+            assert farm is not None
+            place = _open_farm(wanted, farm, asked)
+            stack.callback(place.close)
         key = RunKey(
             challenge=loaded.name,
             challenge_version=loaded.version,
@@ -299,8 +426,8 @@ def score(
             quick=quick,
             trainings=times,
         )
-        conditions = Conditions(str(level), str(accounting), library_versions(), rerun)
-        judge = Judge(loaded, staged, store, backend, scorer, heard, key, conditions)
+        conditions = Conditions(str(place.isolation), str(place.accounting), library_versions(), rerun)
+        judge = Judge(loaded, staged, store, place, scorer, heard, key, conditions)
         if received:
             works = _without_verdict(works, judge, store, heard)
         label_all(works)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager
 
 from hepchallenge.records import Verdict
@@ -69,16 +69,19 @@ class LocalBackend:
     ----------
     runner
         Runs one job a slot; it is closed with this.
-    times_events
-        Whether jobs time events, which nothing else in this process may disturb.
     heard
         Told which job starts.
+    afterwards
+        Called when the runner is closed: what it leased is given back.
     """
 
-    def __init__(self, runner: Runner, *, times_events: bool, heard: Heard) -> None:
+    def __init__(
+        self, runner: Runner, *, heard: Heard, afterwards: Callable[[], object] = lambda: None
+    ) -> None:
         self._runner = runner
-        self._turns = _Turns() if times_events else None
+        self._turns = _Turns()
         self._heard = heard
+        self._afterwards = afterwards
         self._given_up = threading.Event()
         self._threads: list[threading.Thread] = []
 
@@ -92,9 +95,14 @@ class LocalBackend:
         """How all jobs are counted."""
         return self._runner.accounting
 
+    @property
+    def has_own_cores(self) -> bool:
+        """Whether every job has its cores for itself, as far as other runs of ours go."""
+        return self._runner.has_own_cores
+
     def quiet(self) -> AbstractContextManager[None]:
         """Wait until no event is timed, and let none be meanwhile."""
-        return self._turns.score() if self._turns else contextlib.nullcontext()
+        return self._turns.score()
 
     def run(self, jobs: Iterator[QueuedJob]) -> Generator[list[DoneJob], None, None]:
         """Run jobs, as many at once as the runner has slots."""
@@ -167,7 +175,8 @@ class LocalBackend:
             self._heard(job, "")
             return job.here()
         made = job.make()
-        with self._turns.run() if self._turns else contextlib.nullcontext():
+        # Only events are timed one by one, so that nothing else in this process may disturb them.
+        with self._turns.run() if made.events is not None else contextlib.nullcontext():
             self._heard(job, "")
             return self._runner.run_fold(made)
 
@@ -177,6 +186,7 @@ class LocalBackend:
         self._runner.close()
         for thread in self._threads:
             thread.join(_END_SECONDS)
+        self._afterwards()
 
 
 def _done(ended: DoneJob | BaseException) -> DoneJob:

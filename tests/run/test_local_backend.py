@@ -18,7 +18,7 @@ from hepchallenge.records import Verdict
 from hepchallenge.run.accounting import Accounting
 from hepchallenge.run.backend import DoneJob, QueuedJob
 from hepchallenge.run.isolation import Isolation
-from hepchallenge.run.jobs import FoldJob, FoldResult
+from hepchallenge.run.jobs import EventJob, FoldJob, FoldResult
 from hepchallenge.run.local import LocalBackend
 from hepchallenge.run.runner import Runner
 
@@ -44,10 +44,12 @@ class Stage:
         self.closed = True
 
 
-def queued(number: int, *, wanted: bool = True, **more: Any) -> QueuedJob:
+def queued(number: int, *, wanted: bool = True, events: Any = None, **more: Any) -> QueuedJob:
     def make() -> FoldJob:
         empty = np.arange(0)
-        return FoldJob(fold=number, submission=Path("."), train_is=empty, valid_is=empty, seed=0)
+        return FoldJob(
+            fold=number, submission=Path("."), train_is=empty, valid_is=empty, seed=0, events=events
+        )
 
     return QueuedJob(
         **{"digest": "d", "number": number, "label": "x", "make": make, "wanted": lambda: wanted, **more}
@@ -56,9 +58,7 @@ def queued(number: int, *, wanted: bool = True, **more: Any) -> QueuedJob:
 
 @contextlib.contextmanager
 def backend_of(stage: Stage, **more: Any) -> Any:
-    backend = LocalBackend(
-        cast(Runner, stage), **{"times_events": False, "heard": lambda job, host: None, **more}
-    )
+    backend = LocalBackend(cast(Runner, stage), **{"heard": lambda job, host: None, **more})
     try:
         yield backend
     finally:
@@ -185,8 +185,11 @@ def test_while_something_is_scored_no_event_is_timed() -> None:
         running.discard(fold)
         return SCORED
 
-    with backend_of(Stage(2, run), times_events=True) as backend:
-        batches = backend.run(map(queued, range(12)))
+    events = EventJob(
+        train=(), truths=(), test=(), n_rows=lambda *_: 0, keep=lambda *_: None, heard=lambda *_: None
+    )  # type: ignore[arg-type]
+    with backend_of(Stage(2, run)) as backend:
+        batches = backend.run(queued(number, events=events) for number in range(12))
         for _ in batches:
             with backend.quiet():
                 overlaps.append(len(running))
