@@ -14,7 +14,7 @@ from hepchallenge.records import BoardEntry, RunKey, Verdict
 from hepchallenge.store import codec, schema
 from hepchallenge.store.engine import chunks
 from hepchallenge.store.receipts import assigned_teams, read_submissions
-from hepchallenge.store.recorded import RUN_COLUMNS, RecordedFolds, recorded_entry
+from hepchallenge.store.recorded import RUN_COLUMNS, RecordedFolds, recorded_entry, recorded_scoring
 
 __all__ = ["read_entries", "read_entries_for", "read_folds"]
 
@@ -61,7 +61,7 @@ def read_entries(
 
     by_digest: dict[str, list[tuple[_Counting, Any]]] = defaultdict(list)
     for one in sorted(best.values(), key=lambda one: one.run_id):
-        by_digest[one.submission_digest].append((one, codec.decode_scoring(one.scoring)))
+        by_digest[one.submission_digest].append((one, recorded_scoring(one.scoring)))
 
     entries: list[BoardEntry] = []
     teams = assigned_teams(connection, challenge)
@@ -96,7 +96,7 @@ def read_entries_for(connection: Connection, pairs: Sequence[tuple[int, RunKey]]
     for some in chunks(list(dict.fromkeys(digests))):
         best |= _that_count(connection, schema.runs.c.key_digest.in_(some))
     submissions = read_submissions(connection, [number for number, _ in pairs])
-    scorings = {digest: codec.decode_scoring(one.scoring) for digest, one in best.items()}
+    scorings = {digest: recorded_scoring(one.scoring) for digest, one in best.items()}
     entries: list[BoardEntry] = []
     for (number, key), digest in zip(pairs, digests, strict=True):
         if digest not in best:

@@ -1,6 +1,6 @@
 """Entries as they are recorded: what a board does not rank by is decoded when somebody looks at it.
 
-A board of many submissions ranks by scores and shows the folds and keys of few.
+A board of many submissions ranks by scores and shows the folds, keys and uncertainties of few.
 """
 
 from __future__ import annotations
@@ -10,10 +10,29 @@ from dataclasses import fields
 from functools import cached_property, lru_cache
 from typing import Any, overload
 
-from hepchallenge.records import BoardEntry, DataInfo, FoldOutcome, RunKey, Scoring, Submission
+import msgspec
+
+from hepchallenge.records import (
+    BoardEntry,
+    DataInfo,
+    FoldOutcome,
+    RunKey,
+    Scores,
+    Scoring,
+    StoredArray,
+    Submission,
+    Verdict,
+)
 from hepchallenge.store import codec
 
-__all__ = ["RUN_COLUMNS", "RecordedEntry", "RecordedFolds", "recorded_entry"]
+__all__ = [
+    "RUN_COLUMNS",
+    "RecordedEntry",
+    "RecordedFolds",
+    "RecordedScoring",
+    "recorded_entry",
+    "recorded_scoring",
+]
 
 RUN_COLUMNS = ("data_kind", "data_digest", "isolation", "accounting", "created_at", "key", "versions")
 """Columns of `schema.runs` of which an entry is made."""
@@ -65,6 +84,89 @@ class RecordedFolds(Sequence[FoldOutcome]):
 
     def __repr__(self) -> str:
         return "(not read)" if self.texts is None else repr(self._outcomes())
+
+
+class _Ranking(msgspec.Struct, frozen=True, gc=False):
+    """What a board needs of every scoring; the other fields of its text are skipped."""
+
+    verdict: Verdict
+    message: str = ""
+    scores: Scores = {}
+    scorer_version: str = ""
+
+
+_ranking = msgspec.json.Decoder(_Ranking)
+
+
+class RecordedScoring(Scoring):
+    """A scoring that decodes on demand what nobody ranks by; equal to the plain one with the same fields."""
+
+    @cached_property
+    def _whole(self) -> Scoring:
+        return codec.decode_scoring(vars(self)["text"])
+
+    @cached_property
+    def spread(self) -> Scores:
+        """Standard deviation over folds."""
+        return self._whole.spread
+
+    @cached_property
+    def training_spread(self) -> Scores:
+        """Standard deviation over trainings."""
+        return self._whole.training_spread
+
+    @cached_property
+    def errors(self) -> Scores:
+        """Standard deviation from the finite number of events."""
+        return self._whole.errors
+
+    @cached_property
+    def fold_scores(self) -> tuple[Scores, ...]:
+        """One a job, in the order of the jobs."""
+        return self._whole.fold_scores
+
+    @cached_property
+    def gates(self) -> dict[str, Any]:
+        """What the gates found."""
+        return self._whole.gates
+
+    @cached_property
+    def replicas(self) -> dict[str, StoredArray]:
+        """Bootstrap replicas of the official metric by part."""
+        return self._whole.replicas
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Scoring):
+            return NotImplemented
+        return all(getattr(self, f.name) == getattr(other, f.name) for f in fields(Scoring))
+
+    __hash__ = Scoring.__hash__
+
+
+def recorded_scoring(text: str) -> Scoring:
+    """Return what `encode_scoring` was given.
+
+    Raises
+    ------
+    StoreError
+        If the text is damaged; where only uncertainties, folds or gates are of the wrong type, somebody has
+        to look at them first.
+    """
+    try:
+        known = _ranking.decode(text)
+    except msgspec.DecodeError:
+        # Numbers that are not finite, or damage.
+        return codec.decode_scoring(text)
+    scoring = RecordedScoring.__new__(RecordedScoring)
+    # Past the frozen dataclass, as for entries below.
+    vars(scoring).update(
+        verdict=known.verdict,
+        message=known.message,
+        scores=known.scores,
+        scorer_version=known.scorer_version,
+        text=text,
+    )
+    return scoring
 
 
 class RecordedEntry(BoardEntry):
