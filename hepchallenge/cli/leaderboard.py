@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, cast
 
 from hepchallenge.board import Board, make_board, metric_infos, to_terminal
 from hepchallenge.collector import without_collector
-from hepchallenge.contract import BoardRules, load_challenge
+from hepchallenge.contract import BoardRules, demands, load_challenge
 from hepchallenge.exceptions import StoreError
 from hepchallenge.records import BoardEntry
 from hepchallenge.store import Store, open_workspace
@@ -33,9 +33,11 @@ def load_board(
     `rules` take the place of the challenge's own.
     """
     loaded = load_challenge(challenge)
+    by = loaded.config.rules if rules is None else rules
     with open_workspace(workspace, must_exist=True) as store, without_collector():
         if entries is None:
-            entries = store.entries(loaded.name, data_digest=data_digest, folds=False)
+            # Where a run was is told by its folds.
+            entries = store.entries(loaded.name, data_digest=data_digest, folds=bool(demands(by)))
         board = make_board(
             entries,
             challenge=loaded.name,
@@ -44,7 +46,7 @@ def load_board(
             official_metric=loaded.official_metric,
             references=loaded.config.references,
             part=cast(Literal["public", "private", "cv"] | None, part),
-            rules=loaded.config.rules if rules is None else rules,
+            rules=by,
             chosen=store.choices(loaded.name),
             replicas=kept_replicas(store),
         )

@@ -202,15 +202,20 @@ class CoreLease:
 
 
 def check_folder(folder: Path | None = None) -> None:
-    """Check that leases can be recorded.
+    """Check that leases can be recorded; nothing is made for it.
 
     Raises
     ------
     InfrastructureError
-        If the folder cannot be made, or is not this user's alone.
+        If the folder could not be made, or is not this user's alone.
     """
+    where = folder or core_folder()
     try:
-        descriptor = _open_folder(folder or core_folder())
+        if not os.path.lexists(where):
+            if not os.access(where.parent, os.W_OK | os.X_OK):
+                raise PermissionError(f"{where.parent}: not writable")
+            return
+        descriptor = _open_folder(where)
         try:
             with _alone(descriptor):
                 pass

@@ -163,6 +163,18 @@ def _cores(_: Host) -> Answer:
     return fine(f"{usable} of {there} usable, so {usable} folds at once unless --jobs says otherwise")
 
 
+def _clock(_: Host) -> Answer:
+    from hepchallenge.run import cores, host
+
+    fact = f"{host.cpu_model()}; reference work in {1000 * host.reference_seconds():.2f} ms"
+    try:
+        cores.check_folder()
+    except InfrastructureError as error:
+        mend = "remove it, or make it your own; else boards that demand exclusive cores rank nothing run here"
+        return Status.WARN, f"{fact}; {error}", mend
+    return fine(fact)
+
+
 def _memory(_: Host) -> Answer:
     memory, each = psutil.virtual_memory(), Limits().memory_bytes
     fits, jobs = int(memory.available // each), len(os.sched_getaffinity(0))
@@ -232,6 +244,7 @@ CHECKS: tuple[Check, ...] = (
     ("kernel seccomp", _seccomp),
     ("cgroups", _cgroups),
     ("cores", _cores),
+    ("clock", _clock),
     ("memory", _memory),
     ("workspace", _workspace),
     ("disk workspace", partial(_disk, lambda host: host.workspace, "name another folder with --workspace")),

@@ -134,7 +134,7 @@ def test_who_is_stopped_while_it_leases_does_not_stop_others(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cores, "_MOST_WAITING", 0.01)
-    check_folder(folder)
+    lease_cores(1, [0], folder).close()
     descriptor = os.open(folder / "leasing", os.O_RDWR)
     assert cores._try_lock(descriptor)
     assert lease_cores(1, [0], folder).exclusive
@@ -165,8 +165,15 @@ def test_a_folder_that_is_not_the_users_alone_is_not_used(folder: Path, tmp_path
         check_folder(folder)
 
 
-def test_a_link_in_place_of_a_file_is_not_followed(folder: Path, tmp_path: Path) -> None:
+def test_looking_whether_cores_can_be_leased_makes_nothing(folder: Path) -> None:
     check_folder(folder)
+    assert not folder.exists()
+    lease_cores(1, [0], folder).close()
+    check_folder(folder)
+
+
+def test_a_link_in_place_of_a_file_is_not_followed(folder: Path, tmp_path: Path) -> None:
+    lease_cores(1, [1], folder).close()
     (folder / "0.shared").symlink_to(tmp_path / "planted")
     assert not lease_cores(1, [0], folder).exclusive
     assert not (tmp_path / "planted").exists()
@@ -219,7 +226,7 @@ def test_a_fold_tells_its_host_and_that_its_cores_were_its_own(tmp_path: Path, o
         assert result.host.exclusive
         assert 0 < result.host.reference_seconds < 1
         first = result.host.reference_seconds
-        lease = lease_cores(1, [0])
+        lease = lease_cores(1, sorted(os.sched_getaffinity(0)))
         assert not bench.runner.has_own_cores
         assert not bench.run(classifier()).host.exclusive
         lease.close()
@@ -238,15 +245,15 @@ def test_another_run_that_comes_and_goes_while_a_fold_runs_is_told(tmp_path: Pat
         thread.start()
         while not going.exists() and thread.is_alive():
             thread.join(0.01)
-        lease_cores(1, [0], own_folder).close()
+        lease_cores(1, sorted(os.sched_getaffinity(0)), own_folder).close()
         going.unlink()
         thread.join()
         assert results[0].verdict is Verdict.SCORED, results[0].message
         assert not results[0].host.exclusive
 
 
-def test_folds_that_share_cores_with_each_other_say_so(tmp_path: Path, own_folder: Path) -> None:
-    check_folder(own_folder)
+@pytest.mark.usefixtures("own_folder")
+def test_folds_that_share_cores_with_each_other_say_so(tmp_path: Path) -> None:
     with open_bench(tmp_path, need(Isolation.NONE), cores=1, jobs=2) as bench:
         assert not bench.runner.has_own_cores
         host = bench.run(classifier()).host

@@ -17,8 +17,9 @@ from toy_gpus import ToyDriver, toy_devices
 
 from hepchallenge.cli import cli
 from hepchallenge.exceptions import InfrastructureError
-from hepchallenge.run import accounting, doctor, gpu, landlock, seccomp
+from hepchallenge.run import accounting, cores, doctor, gpu, landlock, seccomp
 from hepchallenge.run.doctor import CHECKS, Finding, Host, Status, examine, is_safe
+from hepchallenge.run.host import cpu_model
 from hepchallenge.run.isolation import Isolation, probe
 
 UPPER = [level for level in Isolation if level is not Isolation.NONE]
@@ -90,6 +91,17 @@ def test_without_namespaces_the_command_ends_with_1_unless_another_level_works(t
     assert checks["isolation namespaces"]["mend"] == "sysctl -w user.max_user_namespaces=10000"
     others = [checks[f"isolation {level}"]["status"] for level in UPPER if level != Isolation.NAMESPACES]
     assert done.returncode == (0 if "ok" in others else 1), done.stdout
+
+
+def test_cores_that_cannot_be_leased_are_a_warning(
+    look: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cores, "core_folder", lambda: tmp_path / "cores")
+    assert look("clock").status is Status.OK
+    assert cpu_model() in look("clock").fact
+    (tmp_path / "cores").touch()
+    assert look("clock").status is Status.WARN
+    assert "cores cannot be leased" in look("clock").fact
 
 
 def test_no_level_but_none_is_a_failure(look: Callable, levels: Callable) -> None:
