@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
 import os
 import random
 import signal
@@ -16,7 +18,8 @@ from typing import Any
 import psutil
 from small_kit import GOOD, classifier, write_submission
 
-KILLS = 16
+MOMENTS = ("staging", "running", "recorded", "recorded") * 2
+"""After what the command is killed, a random while later. Imports come before, and take longest."""
 
 Command = Callable[..., subprocess.Popen[str]]
 
@@ -50,32 +53,30 @@ def test_a_command_killed_at_random_moments_goes_on_where_it_was(
     kit: Path, command: Command, tmp_path: Path
 ) -> None:
     words = (kit, *_submissions(kit), "--json")
-    start = time.monotonic()
     undisturbed, err = command(*words, workspace="undisturbed").communicate(timeout=300)
-    took = time.monotonic() - start
     expected = _scores(undisturbed)
     assert {frozenset(scores) for scores in expected.values()} == {frozenset({"distance"})}, err
 
     rng = random.Random(20140512)
     workspace = tmp_path / "workspace"
     recorded: dict[str, set[tuple[Any, ...]]] = {table: set() for table in ("runs", "folds", "scorings")}
-    for _ in range(KILLS):
+    killed = 0
+    for moment in MOMENTS:
         process = command(*words)
-        try:
-            # Importing takes most of the time, and there is little to break in it.
-            process.wait(took * rng.uniform(0.3, 1.0))
-        except subprocess.TimeoutExpired:
+        if _wait_for(moment, process, workspace, len(recorded["folds"])):
+            time.sleep(rng.uniform(0.0, 0.3 if moment == "staging" else 0.1))
+        if process.poll() is None:
             below = psutil.Process(process.pid).children(recursive=True)
             os.kill(process.pid, signal.SIGKILL)
-            process.communicate()
             _wait_until_gone(below)
-        else:
-            process.communicate()
+            killed += 1
+        process.communicate()
         for table, before in recorded.items():
             now = _rows(workspace, table)
             assert before <= now, f"{table} lost rows"
             recorded[table] = now
 
+    assert killed > len(MOMENTS) // 2
     process = command(*words)
     out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
@@ -84,11 +85,28 @@ def test_a_command_killed_at_random_moments_goes_on_where_it_was(
     assert len(_rows(workspace, "infrastructure_failures")) == 0
 
 
+def _wait_for(moment: str, process: subprocess.Popen[str], workspace: Path, recorded: int) -> bool:
+    """Wait for a moment of a command and return True, or False if it has ended before."""
+    deadline = time.monotonic() + 120
+    while process.poll() is None:
+        assert time.monotonic() < deadline
+        with contextlib.suppress(psutil.Error):
+            below = len(psutil.Process(process.pid).children(recursive=True))
+            # The warm interpreter comes first; warden, first process and fold come below it.
+            if below >= {"staging": 1, "running": 4}.get(moment, math.inf):
+                return True
+        if moment == "recorded" and len(_rows(workspace, "folds")) > recorded:
+            return True
+        time.sleep(0.01)
+    return False
+
+
 def test_an_interrupted_command_ends_its_folds_and_blames_nobody(
     kit: Path, command: Command, tmp_path: Path
 ) -> None:
     endless = write_submission(kit / "submissions" / "endless", classifier(fit="while True: pass"))
-    process = command(kit, endless, "--json")
+    # Tests that are run in the background inherit a shell's wish that it be ignored.
+    process = command(kit, endless, "--json", preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     deadline = time.monotonic() + 120
     while not (below := _running_folds(process.pid)):
         assert time.monotonic() < deadline
