@@ -331,8 +331,8 @@ def span(seconds: float | None) -> str:
     """
     if seconds is None:
         return "?"
-    if seconds < 59.5:
-        return f"{seconds:.0f} s"
+    if seconds <= 59:
+        return f"{math.ceil(seconds)} s"
     if (minutes := round(seconds / 60)) < 60:
         return f"{minutes} min"
     if minutes < 48 * 60:

@@ -43,8 +43,10 @@ def _numbers(totals: Totals) -> list[str]:
 
 def summary(totals: Totals, seconds_left: float | None) -> str:
     """Return everything in one line, as long as it gets."""
-    jobs = f"{totals.settled}/{totals.jobs} jobs"
-    return ", ".join([jobs, *_numbers(totals), _time_left(seconds_left)])
+    words = [f"{totals.settled}/{totals.jobs} jobs", *_numbers(totals)]
+    if totals.settled < totals.jobs:
+        words.append(_time_left(seconds_left))
+    return ", ".join(words)
 
 
 def most_rows(height: int) -> int:
