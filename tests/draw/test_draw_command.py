@@ -18,6 +18,7 @@ from hepchallenge.cli.draw import command
 from hepchallenge.draw import draw, results_folder
 from hepchallenge.exceptions import ContractError, UnknownName, UsageError
 from hepchallenge.pipeline import score
+from hepchallenge.progress import Silent
 from hepchallenge.records import Document
 
 DRAWS = """
@@ -108,8 +109,7 @@ def test_a_failed_submission_is_left_out_with_its_verdict(kit: Path, tmp_path: P
     scored(kit)
     said: list[str] = []
 
-    class Hears:
-        begin = fold_done = submission_done = print
+    class Hears(Silent):
         say = staticmethod(said.append)
 
     made = draw(kit, workspace=tmp_path / "w", progress=Hears())
