@@ -70,9 +70,24 @@ def _terminated(*_: Any) -> NoReturn:
     raise SystemExit(143)
 
 
+class _Interrupted(KeyboardInterrupt):
+    """An interrupt that the interpreter does not take for its own.
+
+    Once its own has left code that was compiled from a string, as libraries run while they are imported, it
+    ends by the signal in the end, whatever exit code was given meanwhile.
+    """
+
+
+def _interrupted(*_: Any) -> NoReturn:
+    raise _Interrupted
+
+
 def main() -> NoReturn:
     """Run the command line; an error of ours is one message and an exit code, never a traceback."""
     signal.signal(signal.SIGTERM, _terminated)
+    # A shell may have asked that interrupts be ignored.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupted)
     try:
         code = cli(standalone_mode=False)
     except HepChallengeError as error:

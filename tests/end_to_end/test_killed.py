@@ -105,8 +105,7 @@ def test_an_interrupted_command_ends_its_folds_and_blames_nobody(
     kit: Path, command: Command, tmp_path: Path
 ) -> None:
     endless = write_submission(kit / "submissions" / "endless", classifier(fit="while True: pass"))
-    # Tests that are run in the background inherit a shell's wish that it be ignored.
-    process = command(kit, endless, "--json", preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+    process = command(kit, endless, "--json", preexec_fn=_heed_interrupts)
     deadline = time.monotonic() + 120
     while not (below := _running_folds(process.pid)):
         assert time.monotonic() < deadline
@@ -117,6 +116,20 @@ def test_an_interrupted_command_ends_its_folds_and_blames_nobody(
     assert (process.returncode, out) == (130, ""), err
     _wait_until_gone(below)
     assert _rows(tmp_path / "workspace", "folds") == set()
+
+
+def test_an_interrupt_has_its_exit_code_wherever_it_comes(kit: Path, command: Command) -> None:
+    problem = kit / "problem.py"
+    problem.write_text(f"{problem.read_text()}\nexec('import os; os.kill(os.getpid(), {signal.SIGINT:d})')\n")
+    process = command(kit, "--json", preexec_fn=_heed_interrupts)
+    out, err = process.communicate(timeout=120)
+    assert (process.returncode, out) == (130, ""), err
+    assert "interrupted; " in err
+
+
+def _heed_interrupts() -> None:
+    """Undo what tests inherit that a shell runs in the background."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _running_folds(pid: int) -> list[psutil.Process]:
