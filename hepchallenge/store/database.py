@@ -442,20 +442,27 @@ def _found_version(connection: Connection) -> int | None:
 
 
 def _create_or_upgrade(connection: Connection) -> None:
-    """Add the tables that are missing, in one transaction: all of them, or those of later versions."""
+    """Bring the database to the present schema, in one transaction: all the way or not at all."""
     one_at_a_time(connection, _SCHEMA_LOCK)
     found = _found_version(connection)
-    if found is not None and found >= schema.SCHEMA_VERSION:
+    if found is None:
+        # What the migrations would make, without importing what they need.
+        schema.metadata.create_all(connection, checkfirst=False)
+        for statement in schema.append_only_statements(connection.dialect.name, schema.metadata.tables):
+            connection.exec_driver_sql(statement)
+        reached = [schema.SCHEMA_VERSION]
+    elif found < schema.SCHEMA_VERSION:
+        later = {table.name for table in schema.metadata.sorted_tables if table.info.get("since", 1) > found}
+        if foreign := sorted(later & {*inspect(connection).get_table_names()}):
+            raise StoreError(f"schema version {found} has no tables {foreign}, yet the database has")
+        from hepchallenge.store import migrations
+
+        reached = migrations.upgrade(connection, found)
+    else:
         return
-    missing = [table for table in schema.metadata.sorted_tables if table.info.get("since", 1) > (found or 0)]
-    names = [table.name for table in missing]
-    if foreign := sorted({*names} & {*inspect(connection).get_table_names()}):
-        raise StoreError(f"schema version {found} has no tables {foreign}, yet the database has")
-    schema.metadata.create_all(connection, tables=missing, checkfirst=False)
-    for statement in schema.append_only_statements(connection.dialect.name, names):
-        connection.exec_driver_sql(statement)
+    at = now(connection)
     connection.execute(
-        insert(schema.schema_version).values(version=schema.SCHEMA_VERSION, created_at=now(connection))
+        insert(schema.schema_version), [{"version": version, "created_at": at} for version in reached]
     )
 
 

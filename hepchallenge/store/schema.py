@@ -33,7 +33,8 @@ __all__ = [
 SCHEMA_VERSION = 2
 """Raised whenever a table is added or changes its meaning; an older release refuses a newer workspace.
 
-Version 2 added `teams` and `choices`: tables tell since when they are there.
+Each version has a script in `migrations/versions`. Version 2 added `teams` and `choices`: tables tell since
+when they are there.
 """
 
 metadata = MetaData()

@@ -5,12 +5,14 @@ usage: store_writer.py MODE WORKSPACE [URL]
 `killed`   for every line on stdin, fork a child that records folds one after the other, until it is killed;
            each recorded fact is printed after the store returned.
 `together` wait for a line, then record folds of one run without any lock, and print what stands.
+`opening`  wait for a line, then open the store and print the version of its schema.
 `holding`  hold a run's lock and say so until stdin ends.
 """
 
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -18,6 +20,21 @@ import numpy as np
 from store_records import key, open_run, outcome, scored
 
 from hepchallenge.store import Store
+from hepchallenge.store.schema import SCHEMA_VERSION
+
+
+def start(mode: str, workspace: Path, url: str | None) -> subprocess.Popen[str]:
+    """Start this program in a process of its own and wait until it is ready."""
+    writer = subprocess.Popen(
+        [sys.executable, __file__, mode, workspace, *([url] if url else [])],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        bufsize=1,
+    )
+    assert writer.stdout is not None
+    assert writer.stdout.readline() == "ready\n"
+    return writer
 
 
 def say(*words: object) -> None:
@@ -66,6 +83,10 @@ def main(mode: str, workspace: Path, url: str | None) -> None:
             say("done")
             sys.stdin.readline()
             say("rerun", open_run(store, rerun=True).attempt)
+    elif mode == "opening":
+        sys.stdin.readline()
+        with Store(workspace, url):
+            say("opened", SCHEMA_VERSION)
     elif mode == "holding":
         with Store(workspace, url) as store, store.lock(key()):
             say("held")

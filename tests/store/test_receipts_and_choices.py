@@ -1,19 +1,13 @@
-"""What came in and for whom, what teams chose, and workspaces from before these were recorded."""
+"""What came in and for whom, and what teams chose."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
-from pathlib import Path
 
-import pytest
-from sqlalchemy import create_engine, insert, inspect, text
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import NullPool
 from store_records import key, open_run, scored, submission
 
-from hepchallenge.exceptions import StoreError
 from hepchallenge.records import Scoring, Verdict
-from hepchallenge.store import Store, schema
+from hepchallenge.store import Store
 
 
 def test_the_organiser_says_when_something_came_and_that_orders(store: Store) -> None:
@@ -69,77 +63,3 @@ def test_the_last_choice_of_a_team_counts(store: Store) -> None:
     store.add_choice("higgsml", "us", ["b"])
     store.add_choice("anomaly", "us", ["d"])
     assert store.choices("higgsml") == {"us": ("b",), "them\u0000": ("c",)}
-
-
-def make_version_1(tmp_path: Path, url: str | None) -> str:
-    """Make the tables of version 1, with a submission and its scoring, and return the database's URL."""
-    (tmp_path / "workspace").mkdir()
-    url = url or f"sqlite:///{tmp_path / 'workspace' / 'hepchallenge.sqlite'}"
-    tables = [
-        schema.metadata.tables[name]
-        for name in ("schema_version", "submissions", "runs", "folds", "infrastructure_failures", "scorings")
-    ]
-    engine = create_engine(url, poolclass=NullPool)
-    with engine.begin() as connection:
-        schema.metadata.create_all(connection, tables=tables)
-        names = [table.name for table in tables]
-        for statement in schema.append_only_statements(connection.dialect.name, names):
-            connection.exec_driver_sql(statement)
-        connection.execute(insert(schema.schema_version).values(version=1, created_at="before"))
-        connection.execute(
-            insert(schema.submissions).values(
-                identity="1" * 64,
-                challenge="higgsml",
-                name="old",
-                digest="5d" * 32,
-                record='{"digest":"' + "5d" * 32 + '","kind":"code","name":"old"}',
-                received_at="2025-01-01T00:00:00.000000+00:00",
-            )
-        )
-    return url
-
-
-def test_a_workspace_of_version_1_is_upgraded_once_and_keeps_what_it_holds(
-    tmp_path: Path, database_url: str | None
-) -> None:
-    url = make_version_1(tmp_path, database_url)
-    for _ in range(2):
-        with Store(tmp_path / "workspace", database_url) as store:
-            (old,) = store.received("higgsml")
-            assert old.submission.name == "old"
-    with Store(tmp_path / "workspace", database_url) as store:
-        store.assign_team(old.id, "us")
-        store.add_choice("higgsml", "us", [old.submission.digest])
-        assert store.received("higgsml")[0].submission.team == "us"
-    engine = create_engine(url, poolclass=NullPool)
-    with engine.connect() as connection:
-        versions = connection.execute(text("SELECT version FROM schema_version ORDER BY version")).scalars()
-        assert list(versions) == [1, 2]
-        assert {*inspect(connection).get_table_names()} == {*schema.metadata.tables}
-    for table in ("teams", "choices", "submissions"):
-        with engine.connect() as connection, pytest.raises(DBAPIError, match="append-only"):
-            connection.execute(text(f"DELETE FROM {table}"))
-
-
-def test_an_upgrade_that_fails_leaves_the_workspace_as_it_was(
-    tmp_path: Path, database_url: str | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    url = make_version_1(tmp_path, database_url)
-    monkeypatch.setattr(schema, "append_only_statements", lambda dialect, names: ["no such statement"])
-    with pytest.raises(StoreError):
-        Store(tmp_path / "workspace", database_url)
-    monkeypatch.undo()
-    with create_engine(url, poolclass=NullPool).connect() as connection:
-        assert "choices" not in inspect(connection).get_table_names()
-    with Store(tmp_path / "workspace", database_url) as store:
-        assert store.choices("higgsml") == {}
-
-
-def test_somebody_elses_table_is_not_taken_over_by_an_upgrade(
-    tmp_path: Path, database_url: str | None
-) -> None:
-    url = make_version_1(tmp_path, database_url)
-    with create_engine(url, poolclass=NullPool).begin() as connection:
-        connection.execute(text("CREATE TABLE teams (player INTEGER)"))
-    with pytest.raises(StoreError, match=r"version 1 has no tables \['teams'\], yet the database has"):
-        Store(tmp_path / "workspace", database_url)

@@ -6,8 +6,6 @@ import os
 import random
 import signal
 import sqlite3
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -18,25 +16,11 @@ import pytest
 from sqlalchemy import create_engine, func, select
 from sqlalchemy.pool import NullPool
 from store_records import key, open_run, submission
-from store_writer import expected
+from store_writer import expected, start
 
 from hepchallenge.store import Store, schema
 
 KILLS = 40
-
-
-def start(mode: str, workspace: Path, url: str | None) -> subprocess.Popen[str]:
-    program = Path(__file__).with_name("store_writer.py")
-    writer = subprocess.Popen(
-        [sys.executable, program, mode, workspace, *([url] if url else [])],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        bufsize=1,
-    )
-    assert writer.stdout is not None
-    assert writer.stdout.readline() == "ready\n"
-    return writer
 
 
 def test_a_writer_killed_at_any_moment_loses_and_doubles_nothing(
