@@ -17,10 +17,9 @@ from typing import TYPE_CHECKING, Any
 from hepchallenge.board.hosts import classes_of, clock_of
 from hepchallenge.board.latex import to_latex
 from hepchallenge.board.ranking import ALL_PARTS, Board, RankedRow
-from hepchallenge.board.text import LARGE, csv_cell, file_stem, large, markdown_cell
+from hepchallenge.board.text import LARGE, cleaned, csv_cell, file_stem, large, markdown_cell, said
 from hepchallenge.exceptions import UnknownName
 from hepchallenge.records import PARTS
-from hepchallenge.text import clean, safe_message
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -77,7 +76,7 @@ def _uncertainties(board: Board) -> list[list[str]]:
         for metric, part in columns:
             found = _kept_apart(board, row, metric, part)
             if any(found[1:]):
-                lines.append([str(row.rank), _name(row), clean(metric), _part(part), *found])
+                lines.append([str(row.rank), _name(row), cleaned(metric), _part(part), *found])
     return lines
 
 
@@ -138,12 +137,12 @@ def _explanation(board: Board) -> str:
 
 
 def _name(row: RankedRow) -> str:
-    name = clean(row.entry.submission.name) or "(no name)"
+    name = cleaned(row.entry.submission.name) or "(no name)"
     return f"{name} (quick)" if row.entry.run_key.quick else name
 
 
 def _short(digest: str) -> str:
-    return clean(digest[:_SHORT_DIGEST])
+    return cleaned(digest[:_SHORT_DIGEST])
 
 
 def _seconds(value: float) -> str:
@@ -161,9 +160,9 @@ def _part(part: str) -> str:
 def _heading(board: Board) -> str:
     toy = f" — {_TOY}" if board.is_toy else ""
     return (
-        f"{clean(board.challenge)}: {clean(board.title, 100)}{toy}"
+        f"{cleaned(board.challenge)}: {cleaned(board.title, 100)}{toy}"
         if board.title
-        else (f"{clean(board.challenge)}{toy}")
+        else (f"{cleaned(board.challenge)}{toy}")
     )
 
 
@@ -171,7 +170,7 @@ def _caption(board: Board) -> str:
     direction = "lowest" if board.metric_info(board.metric).lower_is_better else "highest"
     data = f"{board.data.kind} data {_short(board.data.digest)}"
     ladder = ", as the Ladder answered" if board.laddered else ""
-    return f"Ranked by {clean(board.metric)} on {_part(board.part)}, {direction} first{ladder}; {data}"
+    return f"Ranked by {cleaned(board.metric)} on {_part(board.part)}, {direction} first{ladder}; {data}"
 
 
 def to_terminal(board: Board, console: Console) -> None:
@@ -192,7 +191,7 @@ def to_terminal(board: Board, console: Console) -> None:
             console.print(table)
     heads, lines = _said_of_order(board)
     if lines:
-        title = f"Uncertainties of {clean(board.metric)} on {_part(board.part)}, kept apart"
+        title = f"Uncertainties of {cleaned(board.metric)} on {_part(board.part)}, kept apart"
         table = _table(board, title, heads[:2], heads[2:])
         for line in lines:
             _add(table, line)
@@ -222,8 +221,8 @@ def _references(board: Board, metrics: list[str]) -> tuple[list[str], list[list[
         value = f"{_number(reference.value, board.metric_info(reference.metric).precision)}{doubt}"
         found.setdefault(reference.name, {})[reference.metric, reference.part] = value
     columns = board.reference_columns(metrics)
-    heads = ["published", *(f"{clean(metric)} {_part(part)}" for metric, part in columns)]
-    lines = [[clean(name, 80), *(values.get(key, "") for key in columns)] for name, values in found.items()]
+    heads = ["published", *(f"{cleaned(metric)} {_part(part)}" for metric, part in columns)]
+    lines = [[cleaned(name, 80), *(values.get(key, "") for key in columns)] for name, values in found.items()]
     return heads, lines
 
 
@@ -246,7 +245,7 @@ def _more(row: RankedRow, heads: list[str]) -> list[str]:
         "parameters": "" if count is None else str(count),
         "moved": "" if row.moved is None else f"{row.moved:+d}" if row.moved else "0",
         "entries": str(row.entries),
-        "phase": clean(row.phase),
+        "phase": cleaned(row.phase),
     }
     return [cells[head] for head in heads]
 
@@ -302,21 +301,21 @@ def _whole_table(board: Board) -> Table:
         "digest",
     )
     for row in board.ranked:
-        before = [str(row.rank), _name(row), clean(row.entry.submission.team)]
+        before = [str(row.rank), _name(row), cleaned(row.entry.submission.team)]
         after = [*_more(row, more), *_usage(row)]
         for metric in metrics:
             scores = [_mean_and_spread(board, row, metric, part) for part in parts]
             if metric == metrics[0]:
-                line = [*before, clean(metric), *scores, *after]
+                line = [*before, cleaned(metric), *scores, *after]
             else:
-                line = [*[""] * len(before), clean(metric), *scores, *[""] * len(after)]
+                line = [*[""] * len(before), cleaned(metric), *scores, *[""] * len(after)]
             _add(table, line, bold=metric == board.metric, last=metric == metrics[-1])
     return table
 
 
 def _rank_table(board: Board) -> Table:
     """Return the ranks, the score that ranks and what the runs used."""
-    score = f"{clean(board.metric)} {_part(board.part)}"
+    score = f"{cleaned(board.metric)} {_part(board.part)}"
     more = _more_heads(board)
     # Names need the room where teams compete: then phases and what the runs used are for wider terminals.
     teams = any(row.entry.submission.team for row in board.ranked)
@@ -327,7 +326,7 @@ def _rank_table(board: Board) -> Table:
     table = _table(board, "Ranked", names, [score, *more, *usage], "digest")
     for row in board.ranked:
         submission = row.entry.submission
-        called = [_name(row), clean(submission.team)][: len(names) - 1]
+        called = [_name(row), cleaned(submission.team)][: len(names) - 1]
         value = _mean_and_spread(board, row, board.metric, board.part)
         used = [*_usage(row)[: len(usage)], _short(submission.digest)]
         _add(table, [str(row.rank), *called, value, *_more(row, more), *used])
@@ -339,7 +338,7 @@ def _score_table(board: Board) -> Table:
     columns = board.columns()
     parts = [part for part in board.parts if any(part == other for _, other in columns)]
     metrics = [metric.name for metric in board.metrics if any(metric.name == name for name, _ in columns)]
-    table = _table(board, "All scores", ["#", "submission", "part"], map(clean, metrics))
+    table = _table(board, "All scores", ["#", "submission", "part"], map(cleaned, metrics))
     for row in board.ranked:
         for part in parts:
             first = part == parts[0]
@@ -357,9 +356,9 @@ def _unranked_table(board: Board) -> Table:
             table,
             [
                 _name(row),
-                clean(submission.team),
+                cleaned(submission.team),
                 row.entry.scoring.verdict.value,
-                safe_message(row.reason),
+                said(row.reason),
                 _short(submission.digest),
             ],
         )
@@ -382,7 +381,7 @@ def to_markdown(board: Board) -> str:
         more = _more_heads(board)
         heads = [
             *("#", "submission", "team"),
-            *(markdown_cell(f"{clean(metric)} {_part(part)}") for metric, part in columns),
+            *(markdown_cell(f"{cleaned(metric)} {_part(part)}") for metric, part in columns),
             *more,
             *("wall", "CPU", "memory", "digest", "data"),
         ]
@@ -390,7 +389,7 @@ def to_markdown(board: Board) -> str:
             [
                 str(row.rank),
                 markdown_cell(_name(row)),
-                markdown_cell(clean(row.entry.submission.team)),
+                markdown_cell(cleaned(row.entry.submission.team)),
                 *(_mean_and_spread(board, row, metric, part) for metric, part in columns),
                 *_more(row, more),
                 _seconds(row.entry.wall_seconds),
@@ -402,11 +401,11 @@ def to_markdown(board: Board) -> str:
             for row in board.ranked
         ]
         lines += [*_markdown_table(heads, rows), ""]
-    heads, said = _said_of_order(board)
-    if said:
-        title = markdown_cell(f"Uncertainties of {clean(board.metric)} on {_part(board.part)}")
+    heads, order = _said_of_order(board)
+    if order:
+        title = markdown_cell(f"Uncertainties of {cleaned(board.metric)} on {_part(board.part)}")
         lines += [f"## {title}" + (f" — {_TOY}" if board.is_toy else ""), ""]
-        lines += [*_markdown_table(heads, [[markdown_cell(cell) for cell in line] for line in said]), ""]
+        lines += [*_markdown_table(heads, [[markdown_cell(cell) for cell in line] for line in order]), ""]
         if explanation := _explanation(board):
             lines += [f"{explanation}.", ""]
     if found := _uncertainties(board):
@@ -418,9 +417,9 @@ def to_markdown(board: Board) -> str:
         rows = [
             [
                 markdown_cell(_name(row)),
-                markdown_cell(clean(row.entry.submission.team)),
+                markdown_cell(cleaned(row.entry.submission.team)),
                 row.entry.scoring.verdict.value,
-                markdown_cell(safe_message(row.reason)),
+                markdown_cell(said(row.reason)),
                 markdown_cell(_short(row.entry.submission.digest)),
             ]
             for row in board.unranked
@@ -428,7 +427,7 @@ def to_markdown(board: Board) -> str:
         lines += [*_markdown_table(["submission", "team", "verdict", "message", "digest"], rows), ""]
     if board.references:
         heads, published = _references(board, [metric.name for metric in board.metrics])
-        sources = sorted({markdown_cell(clean(reference.source, 200)) for reference in board.references})
+        sources = sorted({markdown_cell(cleaned(reference.source, 200)) for reference in board.references})
         lines += [f"## {_PUBLISHED}", ""]
         cells = [[markdown_cell(cell) for cell in line] for line in published]
         lines += [*_markdown_table([markdown_cell(head) for head in heads], cells), ""]
@@ -444,9 +443,9 @@ def to_csv(board: Board) -> str:
     writer.writerow(
         [
             *("rank", "name", "team", "kind", "verdict", "message"),
-            *(csv_cell(f"{clean(metric)} {part}") for metric, part in columns),
+            *(csv_cell(f"{cleaned(metric)} {part}") for metric, part in columns),
             *(
-                csv_cell(f"{clean(metric)} {part} {kind}")
+                csv_cell(f"{cleaned(metric)} {part} {kind}")
                 for kind in ("spread", "training spread", "error")
                 for metric, part in columns
                 if part in PARTS
@@ -473,20 +472,20 @@ def to_csv(board: Board) -> str:
             if part in PARTS
         ]
         versions = "; ".join(f"{name} {version}" for name, version in sorted(entry.versions.items()))
-        texts = [clean(entry.submission.name), clean(entry.submission.team), entry.submission.kind]
-        told = [scoring.verdict.value, safe_message(row.reason)]
+        texts = [cleaned(entry.submission.name), cleaned(entry.submission.team), entry.submission.kind]
+        told = [scoring.verdict.value, said(row.reason)]
         record = [
-            clean(entry.submission.digest, 100),
-            clean(entry.received_at),
-            clean(entry.run_at),
+            cleaned(entry.submission.digest, 100),
+            cleaned(entry.received_at),
+            cleaned(entry.run_at),
             "" if entry.submission.parameters is None else str(entry.submission.parameters),
             entry.data.kind,
-            clean(entry.data.digest, 100),
-            clean(entry.run_key.challenge_version, 100),
-            clean(scoring.scorer_version, 100),
-            clean(versions, 1000),
-            clean(entry.isolation),
-            clean(entry.accounting),
+            cleaned(entry.data.digest, 100),
+            cleaned(entry.run_key.challenge_version, 100),
+            cleaned(scoring.scorer_version, 100),
+            cleaned(versions, 1000),
+            cleaned(entry.isolation),
+            cleaned(entry.accounting),
         ]
         writer.writerow(
             [
@@ -503,11 +502,11 @@ def to_csv(board: Board) -> str:
                 *(("", "") if row.rank_interval is None else row.rank_interval),
                 exact(row.holds),
                 "" if row.tie is None else row.tie,
-                csv_cell(clean(row.phase)),
+                csv_cell(cleaned(row.phase)),
                 row.late,
                 row.entries,
                 "" if row.moved is None else row.moved,
-                csv_cell(safe_message("; ".join(classes_of(entry)))),
+                csv_cell(said("; ".join(classes_of(entry)))),
                 *(("", "") if (clock := clock_of(entry)) is None else clock),
             ]
         )
@@ -517,11 +516,11 @@ def to_csv(board: Board) -> str:
 def _harmless(value: Any, hidden: frozenset[str]) -> Any:
     """Return plain data without hidden parts, hostile text or numbers that JSON lacks."""
     if isinstance(value, dict):
-        return {clean(str(k)): _harmless(v, hidden) for k, v in value.items() if k not in hidden}
+        return {cleaned(str(k)): _harmless(v, hidden) for k, v in value.items() if k not in hidden}
     if isinstance(value, list | tuple):
         return [_harmless(item, hidden) for item in value]
     if isinstance(value, str):
-        return safe_message(value)
+        return said(value)
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
@@ -529,7 +528,7 @@ def _harmless(value: Any, hidden: frozenset[str]) -> Any:
 
 def _visible_scores(scores: dict[str, Any], hidden: frozenset[str]) -> dict[str, Any]:
     # A metric may be called like a part, so only the inner names are looked at.
-    return {clean(metric): _harmless(by_part, hidden) for metric, by_part in scores.items()}
+    return {cleaned(metric): _harmless(by_part, hidden) for metric, by_part in scores.items()}
 
 
 def _visible_fold(fold: dict[str, Any], board: Board) -> dict[str, Any]:
@@ -564,13 +563,13 @@ def to_json(board: Board) -> str:
                 "rank_interval": None if row.rank_interval is None else list(row.rank_interval),
                 "holds": row.holds,
                 "tie": row.tie,
-                "phase": clean(row.phase),
+                "phase": cleaned(row.phase),
                 "late": row.late,
                 "entries": row.entries,
                 "moved": row.moved,
-                "reason": safe_message(row.reason),
+                "reason": said(row.reason),
                 **_harmless(item, frozenset()),
-                **{key: clean(item[key], 200) for key in ("name", "team", "title")},
+                **{key: cleaned(item[key], 200) for key in ("name", "team", "title")},
                 "gates": _harmless(item["gates"], hidden),
                 **{key: _visible_scores(scores, hidden) for key, scores in by_part.items()},
                 "folds": [_visible_fold(fold, board) for fold in folds],
@@ -578,10 +577,10 @@ def to_json(board: Board) -> str:
         )
     document = {
         "format": FORMAT,
-        "challenge": clean(board.challenge),
-        "title": clean(board.title, 100),
-        "data": {"kind": board.data.kind, "digest": clean(board.data.digest, 100)},
-        "metric": clean(board.metric),
+        "challenge": cleaned(board.challenge),
+        "title": cleaned(board.title, 100),
+        "data": {"kind": board.data.kind, "digest": cleaned(board.data.digest, 100)},
+        "metric": cleaned(board.metric),
         "lower_is_better": board.metric_info(board.metric).lower_is_better,
         "part": board.part,
         "ladder": board.laddered,
@@ -589,11 +588,11 @@ def to_json(board: Board) -> str:
         "notes": list(board.notes),
         "published": [
             {
-                "name": clean(reference.name, 200),
-                "metric": clean(reference.metric),
+                "name": cleaned(reference.name, 200),
+                "metric": cleaned(reference.metric),
                 "part": reference.part,
                 "value": reference.value,
-                "source": clean(reference.source, 500),
+                "source": cleaned(reference.source, 500),
                 "confirmed": reference.confirmed,
             }
             for reference in board.references

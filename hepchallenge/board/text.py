@@ -1,10 +1,13 @@
-"""Cells and file names of a board's exports, from text that `hepchallenge.text` has made harmless."""
+"""Cells and file names of a board's exports, and the harmless text that they are made from."""
 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
-__all__ = ["LARGE", "csv_cell", "file_stem", "large", "markdown_cell"]
+from hepchallenge import text
+
+__all__ = ["LARGE", "cleaned", "csv_cell", "file_stem", "large", "markdown_cell", "said"]
 
 LARGE = 1e15
 """From here on numbers are shown with a power of ten: a score of 1e308 would else fill a page."""
@@ -15,13 +18,29 @@ def large(value: float) -> str:
     return f"{value:.5e}"
 
 
+@lru_cache(maxsize=200_000)
+def cleaned(words: str, limit: int = 60) -> str:
+    """Return one harmless line, as `hepchallenge.text.clean` does; once for words that many rows have."""
+    return text.clean(words, limit)
+
+
+@lru_cache(maxsize=20_000)
+def said(message: str, limit: int = 200) -> str:
+    """Return a message as `hepchallenge.text.safe_message` does; once for those that many rows have."""
+    return text.safe_message(message, limit)
+
+
+# The full-width signs start a formula under some Asian locales.
+_SIGNS = tuple("=+-@\t\r\uff1d\uff0b\uff0d\uff20")
+_LATER_FORMULA = re.compile(rf"(;[\s\"']*)(?=[{''.join(_SIGNS)}])")
+
+
 def csv_cell(text: str) -> str:
     """Return cleaned text that no spreadsheet takes for a formula."""
-    # The full-width signs start a formula under some Asian locales.
-    signs = "=+-@\t\r\uff1d\uff0b\uff0d\uff20"
     # Where lists are separated by semicolons, a spreadsheet begins a cell after each, quotes or not.
-    text = re.sub(rf"(;[\s\"']*)(?=[{signs}])", r"\1'", text)
-    return f"'{text}" if text.lstrip(" ")[:1] in tuple(signs) else text
+    if ";" in text:
+        text = _LATER_FORMULA.sub(r"\1'", text)
+    return f"'{text}" if text.lstrip(" ").startswith(_SIGNS) else text
 
 
 _MARKUP = re.compile(r"[\\`*\[\]{}#!|~$@^]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|(?<=:)//|(?<=w)\.")

@@ -13,7 +13,8 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Literal
 
 from hepchallenge.board.ranking import RankedRow
-from hepchallenge.board.site.model import Curve, Curves, SiteBoard, cleaned, finite
+from hepchallenge.board.site.model import Curve, Curves, SiteBoard, finite
+from hepchallenge.board.text import cleaned
 from hepchallenge.records import PARTS
 
 if TYPE_CHECKING:

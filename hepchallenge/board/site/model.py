@@ -13,7 +13,6 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +21,13 @@ from hepchallenge.board.hosts import classes_of, clock_of
 from hepchallenge.board.ranking import ALL_PARTS, Board, RankedRow
 from hepchallenge.board.rules import team_key, team_of
 from hepchallenge.board.site.cells import Column, Value, error_text
+from hepchallenge.board.text import cleaned, said
 from hepchallenge.records import PARTS, BoardEntry, FoldOutcome, Verdict
 
 __all__ = ["Curve", "Curves", "Extras", "SiteBoard", "site_board"]
 
 _MOST_LOG_LINES = 60
+_MOST_SAID = 300
 _SHORT = 8
 _KEY = 16
 """Digits of a digest in the address of a submission's page; the page finds it by all of them as well."""
@@ -122,18 +123,6 @@ class SiteBoard:
     def page(self, index: int) -> dict[str, Any]:
         """Return the facts of one submission's page, in the words that are shown."""
         return _page(self, self.board.rows[index], self.rows[index][0])
-
-
-@lru_cache(maxsize=200_000)
-def cleaned(words: str, limit: int = 60) -> str:
-    """Return one harmless line, as `hepchallenge.text.clean` does; once for words that many rows have."""
-    return text.clean(words, limit)
-
-
-@lru_cache(maxsize=20_000)
-def said(message: str, limit: int = 300) -> str:
-    """Return a message without paths, host and traceback."""
-    return text.safe_message(message, limit)
 
 
 def part_words(part: str) -> str:
@@ -402,7 +391,7 @@ def _folds(board: Board, row: RankedRow) -> dict[str, Any]:
             [
                 f"{outcome.fold}, training {outcome.training}" if several else str(outcome.fold),
                 outcome.verdict.value,
-                said(outcome.message) if outcome.verdict is not Verdict.SCORED else "",
+                said(outcome.message, _MOST_SAID) if outcome.verdict is not Verdict.SCORED else "",
                 *(finite(scores.get(metric, {}).get(part)) for metric, part in wanted),
                 finite(outcome.wall_seconds),
                 finite(outcome.cpu_seconds),
@@ -461,7 +450,7 @@ def _flat(value: Any, hidden: frozenset[str], path: str = "") -> Iterable[list[s
     elif isinstance(value, float) and not isinstance(value, bool):
         yield [path, f"{value:.6g}"]
     else:
-        yield [path, said(str(value))]
+        yield [path, said(str(value), _MOST_SAID)]
 
 
 def _links(links: Iterable[str]) -> list[list[str]]:
@@ -503,7 +492,7 @@ def _page(site: SiteBoard, row: RankedRow, key: str) -> dict[str, Any]:
         ["seed and trainings", f"{run.seed}, {run.trainings}"],
         ["isolation", cleaned(f"{entry.isolation}, {entry.accounting}")],
         # Never the name of a host, which is the organiser's own business.
-        ["processor", said("; ".join(classes_of(entry)))],
+        ["processor", said("; ".join(classes_of(entry)), _MOST_SAID)],
         ["clock", _clock(entry)],
         ["digest", cleaned(submission.digest, 100)],
         ["challenge version", cleaned(run.challenge_version[:12])],
@@ -518,7 +507,7 @@ def _page(site: SiteBoard, row: RankedRow, key: str) -> dict[str, Any]:
         "description": cleaned(submission.description, 2000),
         "links": _links(submission.links),
         "verdict": entry.scoring.verdict.value,
-        "reason": said(row.reason),
+        "reason": said(row.reason, _MOST_SAID),
         "about": [line for line in about if line[1].strip()],
         "scores": _scores(board, row),
         "folds": _folds(board, row),

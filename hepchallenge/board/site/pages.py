@@ -12,7 +12,8 @@ from typing import Any
 from hepchallenge._version import __version__
 from hepchallenge.board.site.cells import cell_classes, cell_text, fixed
 from hepchallenge.board.site.figures import Drawn, can_draw, figures_of
-from hepchallenge.board.site.model import SiteBoard, cleaned
+from hepchallenge.board.site.model import SiteBoard
+from hepchallenge.board.text import cleaned
 from hepchallenge.text import clean
 
 __all__ = ["GENERATOR", "render_index", "site_files"]
