@@ -226,6 +226,7 @@ class Runner:
         self._lease = lease_cores(min(most_cores, jobs * (limits.cores or most_cores)), usable)
         slots = core_slots(jobs, self._lease.cores, limits.cores)
         self._shared_out = sum(map(len, slots)) > len(self._lease.cores)
+        self._cores_each = min(len(self._lease.cores) // jobs, *map(len, slots))
         self._references: dict[tuple[int, ...], tuple[float, float]] = {}
         self._slots: queue.SimpleQueue[tuple[int, ...]] = queue.SimpleQueue()
         for slot in slots:
@@ -248,8 +249,8 @@ class Runner:
         self.close()
 
     def _environment(self) -> dict[str, str]:
-        share = len(os.sched_getaffinity(0)) // self.jobs
-        threads = str(max(1, min(share, self.limits.cores or share)))
+        # Not more than a job has cores: threads of a pool that wait for each other would spin in turns.
+        threads = str(max(1, self._cores_each))
         environment = {name: os.environ[name] for name in _KEPT_ENVIRONMENT if name in os.environ}
         environment |= dict.fromkeys(_THREAD_VARIABLES, threads)
         scratch = "/tmp" if self.isolation is Isolation.NAMESPACES else str(self._scratch)

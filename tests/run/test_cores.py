@@ -265,3 +265,11 @@ def test_cores_that_folds_cannot_use_are_left_to_others(tmp_path: Path, own_fold
         first, *rest = sorted(os.sched_getaffinity(0))
         assert not lease_cores(1, [first], own_folder).exclusive
         assert all(lease_cores(1, [core], own_folder).exclusive for core in rest)
+
+
+def test_libraries_in_a_fold_use_as_many_threads_as_it_has_cores(tmp_path: Path, own_folder: Path) -> None:
+    if len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("needs two cores")
+    code = classifier(fit="raise ValueError('threads: ' + os.environ['OMP_NUM_THREADS'])")
+    with open_bench(tmp_path, Isolation.NONE, cores=1) as bench:
+        assert "threads: 1" in bench.run(code).message
