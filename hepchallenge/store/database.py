@@ -338,7 +338,8 @@ class Store:
             Only runs of this version of the challenge; None stands for all, since rescoring makes runs of
             different versions comparable again (every entry says by which version it was run and scored).
         folds
-            Whether folds are read too; else `read_folds` has to read those that somebody looks at.
+            Whether folds, and how they were run, are read too; else `read_folds` has to read those that
+            somebody looks at.
 
         Returns
         -------
@@ -376,7 +377,7 @@ class Store:
         return self._database.do(work)
 
     def read_folds(self, entries: Iterable[BoardEntry]) -> None:
-        """Read the folds of entries that were read without them."""
+        """Read the folds of entries that were read without them, and how they were run."""
         wanted = list(entries)
         self._database.do(lambda connection: read_folds(connection, wanted))
 

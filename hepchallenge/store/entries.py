@@ -14,7 +14,14 @@ from hepchallenge.records import BoardEntry, RunKey, Verdict
 from hepchallenge.store import codec, schema
 from hepchallenge.store.engine import chunks
 from hepchallenge.store.receipts import assigned_teams, read_submissions
-from hepchallenge.store.recorded import RUN_COLUMNS, RecordedFolds, recorded_entry, recorded_scoring
+from hepchallenge.store.recorded import (
+    DATA_COLUMNS,
+    RUN_COLUMNS,
+    RecordedFolds,
+    recorded_entry,
+    recorded_scoring,
+    set_run,
+)
 
 __all__ = ["read_entries", "read_entries_for", "read_folds"]
 
@@ -26,28 +33,32 @@ class _Counting(NamedTuple):
     run_id: int
     submission_digest: str
     scoring: str
-    run: list[Any]
+    data: list[Any]
+    """`DATA_COLUMNS` of the run."""
 
 
 def _that_count(connection: Connection, fits: ColumnElement[bool]) -> dict[str, _Counting]:
     """Return, by key, the last attempt and scoring that the host did not fail, else the last one."""
     runs, scorings = schema.runs, schema.scorings
     failed = Verdict.INFRASTRUCTURE.value
-    names = ("id", "attempt", "key_digest", "submission_digest", *RUN_COLUMNS)
+    names = ("id", "attempt", "key_digest", "submission_digest", *DATA_COLUMNS)
     columns = [scorings.c.id, scorings.c.verdict, scorings.c.scoring, *(runs.c[name] for name in names)]
     best: dict[str, _Counting] = {}
     for row in connection.execute(select(*columns).join(runs).where(fits)).all():
-        number, verdict, text_of_scoring, run_id, attempt, key_digest, digest, *run = row
+        number, verdict, text_of_scoring, run_id, attempt, key_digest, digest, *data = row
         weight = (verdict != failed, attempt, number)
         if key_digest not in best or weight > best[key_digest].weight:
-            best[key_digest] = _Counting(weight, run_id, digest, text_of_scoring, run)
+            best[key_digest] = _Counting(weight, run_id, digest, text_of_scoring, data)
     return best
 
 
 def read_entries(
     connection: Connection, challenge: str, data_digest: str | None, challenge_version: str | None
 ) -> list[BoardEntry]:
-    """Return the entries of a board without their folds, in the order in which the submissions came in."""
+    """Return the entries of a board in the order in which the submissions came in.
+
+    Their folds are not read, nor how they were run where a submission has but one run; see `read_folds`.
+    """
     runs, scorings, submissions = schema.runs, schema.scorings, schema.submissions
     fits = runs.c.challenge == codec.escape(challenge)
     if challenge_version is not None:
@@ -64,6 +75,7 @@ def read_entries(
         by_digest[one.submission_digest].append((one, recorded_scoring(one.scoring)))
 
     entries: list[BoardEntry] = []
+    several: list[BoardEntry] = []
     teams = assigned_teams(connection, challenge)
     taken_in = (
         select(submissions.c.id, submissions.c.digest, submissions.c.record, submissions.c.received_at)
@@ -76,10 +88,14 @@ def read_entries(
         submission = codec.decode_submission(record)
         if number in teams:
             submission = replace(submission, team=teams[number])
-        for one, scoring in by_digest[digest]:
-            entries.append(
-                recorded_entry(one.run, submission, received_at, scoring, RecordedFolds(one.run_id))
-            )
+        runs_of_one = by_digest[digest]
+        for one, scoring in runs_of_one:
+            entry = recorded_entry(one.data, submission, received_at, scoring, RecordedFolds(one.run_id))
+            entries.append(entry)
+            if len(runs_of_one) > 1:
+                several.append(entry)
+    # Which of them stands for its submission depends on how they were run.
+    _read_runs(connection, several)
     return entries
 
 
@@ -104,13 +120,29 @@ def read_entries_for(connection: Connection, pairs: Sequence[tuple[int, RunKey]]
         submission, received_at = submissions[number]
         one = best[digest]
         entries.append(
-            recorded_entry(one.run, submission, received_at, scorings[digest], RecordedFolds(one.run_id))
+            recorded_entry(one.data, submission, received_at, scorings[digest], RecordedFolds(one.run_id))
         )
+    _read_runs(connection, entries)
     return entries
 
 
+def _read_runs(connection: Connection, entries: Sequence[BoardEntry]) -> None:
+    """Read how these entries were run, unless that is known."""
+    pending: dict[int, list[BoardEntry]] = defaultdict(list)
+    for entry in entries:
+        if isinstance(entry.folds, RecordedFolds) and "run_at" not in vars(entry):
+            pending[entry.folds.run_id].append(entry)
+    runs = schema.runs
+    columns = [runs.c.id, *(runs.c[name] for name in RUN_COLUMNS)]
+    for chosen in chunks(list(pending)):
+        for number, *run in connection.execute(select(*columns).where(runs.c.id.in_(chosen))):
+            for entry in pending[number]:
+                set_run(entry, run)
+
+
 def read_folds(connection: Connection, entries: Sequence[BoardEntry]) -> None:
-    """Read the folds of entries that were read without them."""
+    """Read the folds of entries that were read without them, and how they were run."""
+    _read_runs(connection, entries)
     pending: dict[int, list[RecordedFolds]] = defaultdict(list)
     for entry in entries:
         if isinstance(entry.folds, RecordedFolds) and entry.folds.texts is None:

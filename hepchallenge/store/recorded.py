@@ -26,16 +26,21 @@ from hepchallenge.records import (
 from hepchallenge.store import codec
 
 __all__ = [
+    "DATA_COLUMNS",
     "RUN_COLUMNS",
     "RecordedEntry",
     "RecordedFolds",
     "RecordedScoring",
     "recorded_entry",
     "recorded_scoring",
+    "set_run",
 ]
 
-RUN_COLUMNS = ("data_kind", "data_digest", "isolation", "accounting", "created_at", "key", "versions")
+DATA_COLUMNS = ("data_kind", "data_digest")
 """Columns of `schema.runs` of which an entry is made."""
+
+RUN_COLUMNS = ("isolation", "accounting", "created_at", "key", "versions")
+"""Columns of `schema.runs` that say how it was run, for `set_run`."""
 
 
 class RecordedFolds(Sequence[FoldOutcome]):
@@ -84,6 +89,10 @@ class RecordedFolds(Sequence[FoldOutcome]):
 
     def __repr__(self) -> str:
         return "(not read)" if self.texts is None else repr(self._outcomes())
+
+
+_OF_RUN = ("isolation", "accounting", "run_at", "key_text", "versions_text")
+"""Attributes that `RUN_COLUMNS` become."""
 
 
 class _Ranking(msgspec.Struct, frozen=True, gc=False):
@@ -170,17 +179,25 @@ def recorded_scoring(text: str) -> Scoring:
 
 
 class RecordedEntry(BoardEntry):
-    """An entry that decodes its key and versions on demand; equal to the plain entry with the same fields."""
+    """An entry that decodes its key and versions on demand; equal to the plain entry with the same fields.
+
+    Before `set_run` has told how it was run, nobody may ask.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        if name in _OF_RUN:
+            raise RuntimeError(f"{name} of a run was not read; call Store.read_folds")
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     @cached_property
     def run_key(self) -> RunKey:
         """Everything that decides what the run computes."""
-        return codec.decode_key(vars(self)["key_text"])
+        return codec.decode_key(self.key_text)
 
     @cached_property
     def versions(self) -> dict[str, str]:
         """Versions of interpreter and libraries."""
-        versions: dict[str, str] = codec.loads(vars(self)["versions_text"])
+        versions: dict[str, str] = codec.loads(self.versions_text)
         return versions
 
     def __eq__(self, other: object) -> bool:
@@ -192,25 +209,24 @@ class RecordedEntry(BoardEntry):
 
 
 def recorded_entry(
-    run: Sequence[Any], submission: Submission, received_at: str, scoring: Scoring, folds: RecordedFolds
+    data: Sequence[str], submission: Submission, received_at: str, scoring: Scoring, folds: RecordedFolds
 ) -> RecordedEntry:
-    """Return the entry of a run, given by its `RUN_COLUMNS`."""
-    kind, digest, isolation, accounting, run_at, key, versions = run
+    """Return the entry of a run, given by its `DATA_COLUMNS`; how it was run is not known yet."""
     entry = RecordedEntry.__new__(RecordedEntry)
     # Past the frozen dataclass: its constructor would want all fields decoded, and costs as much as the rest.
     vars(entry).update(
         submission=submission,
-        data=_data_info(kind, digest),
-        isolation=isolation,
-        accounting=accounting,
+        data=_data_info(*data),
         received_at=received_at,
-        run_at=run_at,
         scoring=scoring,
         folds=folds,
-        key_text=key,
-        versions_text=versions,
     )
     return entry
+
+
+def set_run(entry: BoardEntry, run: Sequence[str]) -> None:
+    """Tell a recorded entry how it was run, by its `RUN_COLUMNS`."""
+    vars(entry).update(zip(_OF_RUN, run, strict=True))
 
 
 @lru_cache(maxsize=1000)
