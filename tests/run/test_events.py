@@ -47,10 +47,10 @@ def test_every_event_is_predicted_once_and_timed(bench: EventBench) -> None:
 
 def test_time_counts_while_an_event_is_processed_and_not_while_it_is_fetched(bench: EventBench) -> None:
     kept = bench.run(tracker(predict="time.sleep(0.2)"), pause=0.5)
-    seconds = list(kept.result.event_seconds.values())
-    assert min(seconds) >= 0.2
-    # Six sleeps of 0.2 s; the four pauses of 0.5 s would more than double the sum.
-    assert sum(seconds) < 6 * 0.2 + 4 * 0.5
+    seconds = sorted(kept.result.event_seconds.values())
+    assert seconds[0] >= 0.2
+    # With pauses, which four of the six have, only two would take less; on a busy host some take longer.
+    assert seconds[2] < 0.2 + 0.5
 
 
 def test_what_the_submission_says_of_the_time_does_not_count(bench: EventBench) -> None:
@@ -262,13 +262,13 @@ def test_the_handed_over_event_cannot_be_changed_for_others(bench: EventBench) -
 
 
 def test_the_wall_limit_of_predict_is_for_one_event(bench: EventBench) -> None:
-    limits = replace(LIMITS, predict_wall=1.5)
+    limits = replace(LIMITS, predict_wall=2.3)
     slow = bench.run(tracker(predict="time.sleep(0.4)"), limits=limits).result
     assert slow.verdict is Verdict.SCORED, slow.message
-    assert sum(slow.event_seconds.values()) > 1.5
+    assert sum(slow.event_seconds.values()) > 2.3
     late = bench.run(tracker(predict="time.sleep(60)"), limits=limits).result
     assert late.verdict is Verdict.WALL_LIMIT
-    assert late.message == "predict valid/3 took more than the 1.5 s of wall-clock time allowed"
+    assert late.message == "predict valid/3 took more than the 2.3 s of wall-clock time allowed"
     assert late.event_seconds == {}
 
 

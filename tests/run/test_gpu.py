@@ -217,8 +217,9 @@ def test_a_fold_sees_its_leased_devices_and_no_others(tmp_path: Path, need: Any,
     # The terminal's driver is reached: it says that there is no terminal. A mount could have forbidden it.
     assert "node: True\nopened: No such device or address" in log
     assert result.gpus == ("toy GPU 0", "toy GPU 1")
+    # From a little before a phase to a little after it.
     walls = sum(phase.wall_seconds for phase in result.phases)
-    assert result.gpu_seconds == pytest.approx(2 * walls, rel=0.2, abs=0.05)
+    assert 2 * walls <= result.gpu_seconds <= 2 * result.wall_seconds
 
 
 @pytest.mark.parametrize("level", list(Isolation))
