@@ -97,6 +97,7 @@ def test_no_line_of_the_view_is_wider_than_the_terminal(width: int) -> None:
     for line in drawn:
         assert cell_len(line.plain) <= width
         assert line.plain.isprintable()
+    assert "…" in drawn[3].plain
 
 
 def test_a_wide_terminal_shows_all_and_a_narrow_one_what_matters_most() -> None:
@@ -168,9 +169,8 @@ def test_a_terminal_has_rows_for_what_runs_and_lines_for_what_has_a_verdict(
             True,
         ]
     assert "a: wall_limit: fold 0: too slow\n" in progress.file.getvalue()
-    # The cursor is shown again, and what was drawn is taken back.
-    left = progress.file.getvalue().rpartition("\x1b[?25h")[2]
-    assert left.replace("\x1b[1A\x1b[2K", "").strip() == ""
+    # The cursor is shown again, and the eight lines that were drawn are taken back.
+    assert progress.file.getvalue().rpartition("\x1b[?25h")[2].strip() == 8 * "\x1b[1A\x1b[2K"
 
 
 def test_a_terminal_shows_nothing_before_there_are_jobs_and_after_the_last(

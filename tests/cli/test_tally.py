@@ -67,7 +67,7 @@ def test_a_failed_try_leaves_its_job_running_or_waiting_whichever_it_is(late: bo
 
 def test_rows_are_what_runs_in_the_order_of_the_first_start() -> None:
     tally = Tally()
-    tally.begin(dict.fromkeys("abcd", 3))
+    tally.begin(dict.fromkeys("abcd", 4))
     for name, fold, host in [
         ("c", 0, "one"),
         ("a", 0, "one"),
@@ -81,11 +81,24 @@ def test_rows_are_what_runs_in_the_order_of_the_first_start() -> None:
     tally.job_done("a", (0, 0), succeeded=True, now=13.0)
     rows, more = tally.rows(14.0, 2)
     assert [(row.name, row.settled, row.total, row.running, row.hosts, row.events) for row in rows] == [
-        ("c", 0, 3, 1, ("one",), None),
-        ("a", 1, 3, 2, ("two", "one"), (4, 10)),
+        ("c", 0, 4, 1, ("one",), None),
+        ("a", 1, 4, 2, ("two", "one"), (4, 10)),
     ]
     assert (more, rows[1].seconds) == (1, 3.0)
     assert tally.rows(14.0, 0) == ([], 3)
+    # Trained once more, the fold begins with its first event.
+    tally.job_started("a", (0, 1), "one", 15.0)
+    assert tally.rows(15.0, 2)[0][1].events == (4, 10)
+
+
+def test_jobs_of_which_no_start_was_heard_leave_no_room_for_more_than_there_are() -> None:
+    tally = Tally()
+    tally.begin({"a": 2})
+    tally.job_done("a", (0, 0), succeeded=True, now=0.0)
+    for fold in (0, 1):
+        tally.job_started("a", (fold, 0), "", 1.0)
+    tally.job_dropped("a", (1, 0), 2.0)
+    assert tally.totals == Totals(jobs=2, done=1, running=1, submissions=1)
 
 
 def test_time_left_is_unknown_before_a_job_has_ended_and_nothing_after_the_last() -> None:
@@ -137,7 +150,7 @@ def test_a_submission_that_failed_early_makes_less_of_the_others_expected() -> N
 
 def test_what_failed_on_record_tells_nothing_of_the_others() -> None:
     tally = Tally()
-    tally.begin({"bad before": 9, "next": 4})
+    tally.begin({"bad before": 9, "next": 1, "last": 3})
     tally.taken_over("bad before", 1)
     tally.submission_done("bad before", 0.0)
     run(tally, "next", 0, 0.0, 8.0)

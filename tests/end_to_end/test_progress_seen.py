@@ -72,6 +72,8 @@ def test_an_interrupted_view_leaves_the_terminal_clean_and_the_same_command_goes
         os.close(ours)
     before, _, after = shown.decode().rpartition("\x1b[?25h")
     assert before.count("\x1b[?25l") == before.count("\x1b[?25h") + 1
+    # What was drawn is taken back: bar, numbers and a row.
+    assert after.count("\x1b[1A\x1b[2K") == 3
     after = after.replace("\x1b[1A\x1b[2K", "").strip()
     assert after == "interrupted; what is done is recorded, the same command goes on from there"
 
