@@ -6,18 +6,23 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
+from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
+from required import missing
 from site_boards import board, entries, made
 
 from hepchallenge.board.site import Curve, Curves, Extras, export_site
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Debian's chromium is not installed")
+if CHROMIUM is None:
+    missing("chromium", "Debian's chromium is not installed")
+if find_spec("playwright") is None:
+    missing("chromium", "playwright is not installed")
+from playwright import sync_api  # noqa: E402
 
 ROWS = 130
 CURVES = Curves(

@@ -12,10 +12,9 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
-import pytest
 from sqlalchemy import create_engine, func, select
 from sqlalchemy.pool import NullPool
-from store_records import key, open_run, submission
+from store_records import open_run, submission
 from store_writer import expected, start
 
 from hepchallenge.store import Store, schema
@@ -115,48 +114,3 @@ def test_threads_may_share_one_store(store: Store) -> None:
         thread.join()
     assert len(ids) == 40
     assert len(set(ids)) == 10
-
-
-def test_a_lock_makes_others_wait_say_so_and_is_freed_by_a_kill(tmp_path: Path) -> None:
-    holder = start("holding", tmp_path, None)
-    assert holder.stdout is not None
-    assert holder.stdout.readline() == "held\n"
-    said: list[str] = []
-
-    def free() -> None:
-        said.append("waiting")
-        holder.kill()
-
-    with Store(tmp_path) as store:
-        with store.lock(key(seed=1), lambda: said.append("another key")):
-            pass
-        with store.lock(key(), free):
-            said.append("mine")
-        with store.lock(key(), lambda: said.append("again")):
-            pass
-    holder.communicate()
-    assert said == ["waiting", "mine"]
-
-
-def test_a_lock_excludes_threads_and_is_freed_by_an_error(tmp_path: Path) -> None:
-    said: list[str] = []
-    with Store(tmp_path) as store:
-
-        def other() -> None:
-            with store.lock(key(), lambda: said.append("waits")):
-                said.append("other")
-
-        thread = threading.Thread(target=other)
-
-        def hold_and_fail() -> None:
-            with store.lock(key()):
-                thread.start()
-                while said != ["waits"]:
-                    time.sleep(0.01)
-                said.append("first")
-                raise RuntimeError("mine")
-
-        with pytest.raises(RuntimeError, match="mine"):
-            hold_and_fail()
-        thread.join()
-    assert said == ["waits", "first", "other"]

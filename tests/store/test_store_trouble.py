@@ -11,10 +11,12 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
+from required import missing
 from sqlalchemy import create_engine, insert
 from sqlalchemy.pool import NullPool
 from store_records import open_run, outcome, submission
@@ -72,7 +74,8 @@ def test_a_url_that_cannot_work_is_refused(tmp_path: Path, url: str) -> None:
 
 
 def test_an_absent_server_is_an_error_that_hides_the_password(tmp_path: Path) -> None:
-    pytest.importorskip("psycopg", reason="psycopg is not installed (extra: farm)")
+    if find_spec("psycopg") is None:
+        missing("postgresql", "psycopg is not installed (extra: farm)")
     with pytest.raises(StoreError) as caught:
         Store(tmp_path, f"postgresql://me:sesame@/name?host={tmp_path}")
     assert "sesame" not in str(caught.value)
