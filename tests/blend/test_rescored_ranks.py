@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +30,23 @@ class Classifier:
 """
 
 
-@pytest.fixture
-def kit(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def scored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two submissions are recorded: one is right for the training labels, one nearer to those of the test."""
-    kit = write_kit(tmp_path / "kit")
-    hepchallenge.score(kit, _sources(tmp_path), workspace=tmp_path / "w")
-    return kit
+    folder = tmp_path_factory.mktemp("scored")
+    kit = write_kit(folder / "kit")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+        hepchallenge.score(kit, _sources(folder), workspace=folder / "w")
+    return folder
+
+
+@pytest.fixture
+def kit(scored: Path, tmp_path: Path) -> Path:
+    """Give a copy of what is recorded, and of its kit."""
+    for name in ("kit", "w"):
+        shutil.copytree(scored / name, tmp_path / name)
+    return tmp_path / "kit"
 
 
 def _sources(folder: Path) -> list[Path]:
