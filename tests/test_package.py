@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from hepchallenge.store.schema import SCHEMA_VERSION
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -51,6 +53,12 @@ def test_the_wheel_holds_every_tracked_file_of_the_linked_folders(wheel: Path) -
         wanted |= {f"hepchallenge/{name}" for name in listed.stdout.split() if (ROOT / name).exists()}
     assert any(name.endswith("challenge.toml") for name in wanted)
     assert wanted <= packed, sorted(wanted - packed)
+
+
+def test_the_wheel_can_upgrade_workspaces_of_every_release(wheel: Path) -> None:
+    packed = set(zipfile.ZipFile(wheel).namelist())
+    scripts = {f"hepchallenge/store/migrations/versions/version_{n}.py" for n in range(2, SCHEMA_VERSION + 1)}
+    assert scripts <= packed
 
 
 def test_the_wheel_alone_scores_a_submission(wheel: Path, tmp_path: Path) -> None:
@@ -97,7 +105,7 @@ def test_a_checkout_is_imported_under_its_packaged_names() -> None:
     assert done.stdout.strip() == "hepchallenge.scoring"
 
 
-@pytest.mark.parametrize("module", ["pandas", "sklearn", "numpy", "pyarrow", "sqlalchemy", "rich"])
+@pytest.mark.parametrize("module", ["pandas", "sklearn", "numpy", "pyarrow", "sqlalchemy", "alembic", "rich"])
 def test_help_imports_nothing_heavy(module: str) -> None:
     code = (
         "import sys; sys.argv = ['hepchallenge', '--help']\n"
