@@ -153,12 +153,15 @@ moments = st.datetimes(
 wrong = st.sampled_from([None, True, "", "x", -1, 0, 1, 1.5, [], {}, date(2026, 1, 1)]).filter(
     lambda value: value is not None
 )
+# JSON does not tell a date from a text either, which matters where any text will do.
+no_text = wrong.filter(lambda value: not isinstance(value, date))
+FREE_TEXTS = ("name", "host_class")
 
 
 def tables(**keys: Any) -> st.SearchStrategy[dict[str, Any]]:
     """Return tables with one or two keys of several, right or wrong; a name is there if it is a key."""
     always = {"name": st.just("one")} if "name" in keys else {}
-    either = {key: st.one_of(right, wrong) for key, right in keys.items()}
+    either = {key: st.one_of(right, no_text if key in FREE_TEXTS else wrong) for key, right in keys.items()}
     chosen = st.lists(st.sampled_from([*keys, *keys, "other"]), max_size=2, unique=True)
     return chosen.flatmap(
         lambda some: st.fixed_dictionaries({**always, **{key: either.get(key, wrong) for key in some}})
