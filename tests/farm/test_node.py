@@ -358,21 +358,21 @@ def test_code_that_does_not_load_is_told(node: Node, tmp_path: Path) -> None:
 def test_two_challenges_may_call_their_modules_the_same(
     node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = list(sys.path)
+    before, cases = list(sys.path), []
     for size in (1, 2):
         problem = PROBLEM + "\nfrom of_this_kit import Predictions\n"
         kit = write_kit(tmp_path / f"kit {size}", problem)
         code = PROBLEM.partition("class workflow")[0].replace("ndim != 1", f"ndim != {size}")
         (kit / "external_imports").mkdir()
         (kit / "external_imports" / "of_this_kit.py").write_text(code)
-        case = own(kit, kit / "submissions" / "good", tmp_path / str(size))
+        cases.append(own(kit, kit / "submissions" / "good", tmp_path / str(size)))
         # What the organiser imports, a node has in another process.
         del sys.modules["of_this_kit"]
         monkeypatch.setattr(sys, "path", list(before))
-        with JobEncoder(kit) as encoder:
-            assert make_ready(node, encoder, session=str(size)) == OK
-            result = run(node, encoder, case.job(), str(size))
-            assert result.verdict is (Verdict.SCORED if size == 1 else Verdict.INVALID_SUBMISSION)
+    for case, verdict in zip(cases, (Verdict.SCORED, Verdict.INVALID_SUBMISSION), strict=True):
+        with JobEncoder(case.challenge.folder) as encoder:
+            assert make_ready(node, encoder, session=encoder.challenge) == OK
+            assert run(node, encoder, case.job(), encoder.challenge).verdict is verdict
 
 
 def test_a_node_tells_what_it_is(node: Node, tmp_path: Path) -> None:

@@ -301,6 +301,34 @@ def test_threads_can_use_it_at_once(cache: NodeCache) -> None:
     assert not errors
 
 
+DYING = """
+import os, signal, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+from test_node_cache import made_of, put
+from hepchallenge.farm.cache import NodeCache
+
+cache = NodeCache(Path(sys.argv[1]), 1 << 20)
+put(cache, 1)
+os.rename = Path.rename = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+if sys.argv[3] == "tree":
+    with cache.tree("tree-" + "0" * 64, made_of("one")):
+        pass
+put(cache, 2)
+"""
+
+
+@pytest.mark.parametrize("what", ["object", "tree"])
+def test_who_is_killed_before_the_last_step_leaves_no_name(tmp_path: Path, what: str) -> None:
+    words = [sys.executable, "-c", DYING, str(tmp_path / "cache"), str(Path(__file__).parent), what]
+    assert subprocess.run(words, check=False).returncode == -signal.SIGKILL
+    cache = NodeCache(tmp_path / "cache", 3 * BLOCK)
+    assert held(cache) == BLOCK
+    assert not list((cache.folder / "incoming").iterdir())
+    assert cache.path(put(cache, 1)) is not None
+    assert cache.path(put(cache, 2, 2 * BLOCK)) is not None
+
+
 BUSY = """
 import random, sys
 from pathlib import Path

@@ -290,6 +290,8 @@ def test_what_python_compiles_is_no_part_of_a_submission(
     (tmp_path / "pkg" / "one.py").write_text("1")
     before = pack_submission(tmp_path)
     (tmp_path / "pkg" / "__pycache__" / "one.cpython-311.pyc").write_bytes(b"x")
+    (tmp_path / "pkg" / "__pycache__" / "two").write_text("x")
+    (tmp_path / "old.pyc").write_bytes(b"x")
     assert pack_submission(tmp_path) == before
 
 
