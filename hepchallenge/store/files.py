@@ -16,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 
@@ -43,20 +43,17 @@ _HEX_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 class _Measure(io.RawIOBase):
-    """Takes SHA-256 and size of what is written to it, and keeps nothing."""
+    """Takes the SHA-256 of what is written to it, and keeps nothing."""
 
     def __init__(self) -> None:
         self.sha256 = hashlib.sha256()
-        self.size = 0
 
     def writable(self) -> bool:
         return True
 
     def write(self, data: Any) -> int:
         self.sha256.update(data)
-        length = memoryview(data).nbytes
-        self.size += length
-        return length
+        return memoryview(data).nbytes
 
 
 def _sync_folder(folder: Path) -> None:
@@ -105,13 +102,29 @@ def write_atomically(path: Path, content: bytes) -> Path:
     return _write_then_name(path.parent, lambda stream: stream.write(content), path, sync=True)
 
 
-def _lies_whole(path: Path, digest: str, size: int) -> bool:
-    """Whether a file is there with just these bytes; a damaged one is not, so that it is written again."""
+class _Comparison(io.RawIOBase):
+    """Compares what is written to it with a file; much faster than to hash the file."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.equal = True
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        length = memoryview(data).nbytes
+        self.equal = self.equal and self._file.read(length) == data
+        return length
+
+
+def _lies_whole(path: Path, write: Callable[[BinaryIO], object]) -> bool:
+    """Whether a file is there with just what `write` writes; a damaged one is to be written again."""
     try:
-        with open(path, "rb") as stream:
-            if os.fstat(stream.fileno()).st_size != size:
-                return False
-            return hashlib.file_digest(stream, "sha256").hexdigest() == digest
+        with open(path, "rb") as file:
+            comparison = _Comparison(file)
+            write(cast(BinaryIO, comparison))
+            return comparison.equal and not file.read(1)
     except OSError:
         return False
 
@@ -203,7 +216,7 @@ def save_array(workspace: Path, array: np.ndarray[Any, Any]) -> StoredArray:
     digest = measure.sha256.hexdigest()
     path = _relative("predictions", digest, ".npy")
     target = workspace / path
-    if _lies_whole(target, digest, measure.size):
+    if _lies_whole(target, write):
         # Its bytes were on the disk before it had this name. Its writer may not have made sure of the name,
         # and the caller records the path next.
         if target not in _known_synced:
@@ -259,10 +272,12 @@ def save_log(workspace: Path, content: bytes) -> str:
     """Store a log as `logs/<aa>/<sha256>.log` and return that path, relative to the workspace."""
     digest = hashlib.sha256(content).hexdigest()
     path = _relative("logs", digest, ".log")
-    if not _lies_whole(workspace / path, digest, len(content)):
-        _write_then_name(
-            workspace / "logs", lambda stream: stream.write(content), workspace / path, sync=False
-        )
+
+    def write(stream: BinaryIO) -> None:
+        stream.write(content)
+
+    if not _lies_whole(workspace / path, write):
+        _write_then_name(workspace / "logs", write, workspace / path, sync=False)
     return path
 
 
