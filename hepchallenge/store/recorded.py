@@ -168,13 +168,12 @@ def recorded_scoring(text: str) -> Scoring:
         return codec.decode_scoring(text)
     scoring = RecordedScoring.__new__(RecordedScoring)
     # Past the frozen dataclass, as for entries below.
-    vars(scoring).update(
-        verdict=known.verdict,
-        message=known.message,
-        scores=known.scores,
-        scorer_version=known.scorer_version,
-        text=text,
-    )
+    own = vars(scoring)
+    own["verdict"] = known.verdict
+    own["message"] = known.message
+    own["scores"] = known.scores
+    own["scorer_version"] = known.scorer_version
+    own["text"] = text
     return scoring
 
 
@@ -214,13 +213,12 @@ def recorded_entry(
     """Return the entry of a run, given by its `DATA_COLUMNS`; how it was run is not known yet."""
     entry = RecordedEntry.__new__(RecordedEntry)
     # Past the frozen dataclass: its constructor would want all fields decoded, and costs as much as the rest.
-    vars(entry).update(
-        submission=submission,
-        data=_data_info(*data),
-        received_at=received_at,
-        scoring=scoring,
-        folds=folds,
-    )
+    own = vars(entry)
+    own["submission"] = submission
+    own["data"] = _data_info(*data)
+    own["received_at"] = received_at
+    own["scoring"] = scoring
+    own["folds"] = folds
     return entry
 
 
