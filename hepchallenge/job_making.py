@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hepchallenge.exceptions import InvalidSubmission, OrganiserError
 from hepchallenge.records import FoldOutcome, StoredArray, Verdict, fold_and_training
@@ -78,12 +78,13 @@ class JobMaker:
         self._quiet = quiet
         # Predictions of events are stored as they come; by run and job, of the last try.
         self._kept: dict[tuple[int, int], dict[str, StoredArray]] = {}
+        # Every submission is given the same ones, which nobody changes.
+        self._masked: dict[int, Any] = {}
 
     def code_job(self, label: str, taken: TakenIn, run: Run, number: int) -> FoldJob:
         """Return what a runner needs for a job of code."""
         from hepchallenge.data import cache_root
         from hepchallenge.run.runner import FoldJob
-        from hepchallenge.stage.labels import mask_labels
 
         truth, stream = self._staged.truth, self._staged.stream
         fold, training = fold_and_training(number)
@@ -95,7 +96,7 @@ class JobMaker:
             submission=taken.folder,
             train_inputs=self._staged.train_inputs,
             test_inputs=stream.inputs if stream else self._staged.test_inputs,
-            labels=mask_labels(truth.y_train, train_is) if events is None else None,
+            labels=self._labels(fold) if events is None else None,
             train_is=train_is,
             valid_is=valid_is,
             n_train=truth.n_train,
@@ -107,6 +108,15 @@ class JobMaker:
             live_log=self._store.live_log(run, number),
             events=events,
         )
+
+    def _labels(self, fold: int) -> Any:
+        """Return the labels of all training rows, with those that the fold does not train on masked."""
+        from hepchallenge.stage.labels import mask_labels
+
+        truth = self._staged.truth
+        if fold not in self._masked:
+            self._masked[fold] = mask_labels(truth.y_train, truth.folds[fold][0])
+        return self._masked[fold]
 
     def _event_job(self, label: str, run: Run, number: int) -> EventJob | None:
         from hepchallenge.run.intake import narrowed
