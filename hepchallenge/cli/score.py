@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -43,9 +44,23 @@ def _size(ctx: click.Context, param: click.Parameter, value: str | None) -> int 
     "--jobs", type=click.IntRange(min=1), metavar="N", help="Folds run at once; default: all cores."
 )
 @click.option(
+    "--backend",
+    type=click.Choice(["local", "dask"]),
+    default="local",
+    show_default=True,
+    help="Where folds run: on this host, or on the workers of a Dask cluster (hepchallenge[farm]).",
+)
+@click.option("--scheduler", metavar="ADDRESS", help="A Dask cluster that runs already; with --backend dask.")
+@click.option(
+    "--cluster",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="A TOML file that says which Dask cluster to use or to start; with --backend dask.",
+)
+@click.option(
     "--isolation",
     type=click.Choice(["namespaces", "landlock", "none"]),
-    help="Run at this level or not at all; default: the strongest that this host offers.",
+    help="Run at this level or not at all; default: the strongest that this host, or every node, offers.",
 )
 @click.option("--fit-wall", type=_SECONDS, metavar="S", help="Wall-clock seconds for fit.")
 @click.option("--fit-cpu", type=_SECONDS, metavar="S", help="CPU seconds for fit, over all processes.")
@@ -97,6 +112,9 @@ def command(
     data: str | None,
     workspace: str | None,
     jobs: int | None,
+    backend: str,
+    scheduler: str | None,
+    cluster: Path | None,
     isolation: str | None,
     fit_wall: float | None,
     fit_cpu: float | None,
@@ -129,6 +147,9 @@ def command(
     The receipt of every submission is recorded; those over a quota of their team are not run. With
     --received all that `hepchallenge receive` took in is scored, from the copies in the workspace; what is
     over quota was said then, and does not change the exit code.
+
+    With --backend dask the folds run on other hosts, under the same isolation; labels stay here. What a
+    worker was running that is lost runs again on another one.
 
     Exit code: 0 all scored, 1 some submission was not, 2 wrong usage, 3 the infrastructure failed.
     """
@@ -164,6 +185,9 @@ def command(
             received=received,
             data_label=data_label,
             rules=rules,
+            backend=backend,
+            scheduler=scheduler,
+            cluster=cluster,
             progress=progress,
         )
     if as_json:

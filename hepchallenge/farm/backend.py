@@ -57,6 +57,7 @@ _FIRST_SECONDS = 10.0
 """How long others may take to greet, once the first worker has."""
 _REFUSED_SECONDS = 30.0
 """How long to wait, at the start, for other workers where all that are there are refused."""
+_CONNECT_SECONDS = 10.0
 _RECONNECT_SECONDS = 1.0
 _PREPARE_TRIES = 5
 _MARGIN_SECONDS = 300.0
@@ -386,7 +387,7 @@ class _Farm:
         said = False
         while True:
             try:
-                await self._link.connect()
+                await self._link.connect(min(_CONNECT_SECONDS, self._settings.patience))
                 return True
             except LinkLost as error:
                 if time.monotonic() > until:

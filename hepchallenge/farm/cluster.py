@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import importlib.util
-import os
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +17,7 @@ from hepchallenge.contract.reader import TableReader, read_document, show
 from hepchallenge.exceptions import ContractError, InfrastructureError, UsageError
 from hepchallenge.records import parse_bytes
 
-__all__ = ["Cluster", "FarmSettings", "farm_settings", "read_cluster_file", "start_cluster"]
+__all__ = ["NEEDS_EXTRA", "Cluster", "FarmSettings", "read_cluster_file", "start_cluster"]
 
 _CLASSES = {
     "LocalCluster": "distributed.LocalCluster",
@@ -29,7 +28,7 @@ _CLASSES = {
 }
 """What may be written for a class whose place one need not know; all others by module and name."""
 
-_NEEDS_EXTRA = "a farm needs Dask, which is not installed: pip install 'hepchallenge[farm]'"
+NEEDS_EXTRA = "a farm needs Dask, which is not installed: pip install 'hepchallenge[farm]'"
 
 DEFAULT_CACHE_BYTES = 20 << 30
 DEFAULT_PATIENCE = 600.0
@@ -98,8 +97,10 @@ def _options(reader: TableReader, cluster: str) -> dict[str, Any]:
             raise reader.error("options.processes", "true: nodes are processes of their own", "false")
         if "n_workers" in options:
             raise reader.error("options.n_workers", "no such key: say workers = N above", "one")
-        # Nobody looks at its page, whose port another cluster may have.
-        options.setdefault("dashboard_address", None)
+        # Another cluster may have the usual port.
+        options.setdefault("dashboard_address", ":0")
+        # Of lost workers the command speaks itself.
+        options.setdefault("silence_logs", logging.CRITICAL + 1)
     return options
 
 
@@ -163,23 +164,6 @@ def read_cluster_file(file: Path) -> FarmSettings:
     return settings
 
 
-def farm_settings(scheduler: str | None, cluster: str | os.PathLike[str] | None) -> FarmSettings:
-    """Return the settings that a command's options mean: the address of a scheduler, or a cluster file.
-
-    Raises
-    ------
-    UsageError
-        If neither or both are given, there is no such file, or Dask is not installed.
-    ContractError
-        As by `read_cluster_file`.
-    """
-    if bool(scheduler) == bool(cluster):
-        raise UsageError("a farm is either a running one, --scheduler ADDRESS, or described: --cluster FILE")
-    if importlib.util.find_spec("distributed") is None:
-        raise UsageError(_NEEDS_EXTRA)
-    return FarmSettings(scheduler=scheduler) if scheduler else read_cluster_file(Path(cluster or ""))
-
-
 def start_cluster(settings: FarmSettings) -> Cluster:
     """Return the cluster of the settings, which is started if it is not one that runs.
 
@@ -199,7 +183,7 @@ def start_cluster(settings: FarmSettings) -> Cluster:
         make = getattr(importlib.import_module(module), name)
     except ImportError as error:
         if (error.name or "").partition(".")[0] in ("dask", "distributed", "dask_jobqueue"):
-            raise UsageError(_NEEDS_EXTRA) from None
+            raise UsageError(NEEDS_EXTRA) from None
         raise ContractError(file, "class", "module and name of a class", str(error)) from None
     except AttributeError as error:
         raise ContractError(file, "class", "module and name of a class", str(error)) from None

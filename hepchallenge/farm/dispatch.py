@@ -457,6 +457,9 @@ class Dispatch:
         """Put a job back; what was tried before goes first."""
         if (why := self._stopped.get(job.key[0])) is not None:
             self._end(job, failure=why)
+        elif job.alone:
+            # The sooner it has its last try, the fewer workers are lost to others of its submission.
+            self._again.appendleft(job.key)
         elif job.is_marked:
             self._again.append(job.key)
         else:

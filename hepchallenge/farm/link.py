@@ -13,15 +13,17 @@ import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import distributed
-from distributed.comm.core import CommClosedError
-
 from hepchallenge.exceptions import UsageError
-from hepchallenge.farm.cluster import Cluster
+from hepchallenge.farm.cluster import NEEDS_EXTRA, Cluster
+
+try:
+    import distributed
+    from distributed.comm.core import CommClosedError
+except ModuleNotFoundError as error:
+    raise UsageError(NEEDS_EXTRA) from error
 
 __all__ = ["CallFailed", "Link", "LinkLost", "on_node", "quiet_dask"]
 
-_CONNECT_SECONDS = 10.0
 _ANSWER_SECONDS = 30.0
 _CLOSE_SECONDS = 5.0
 
@@ -89,8 +91,8 @@ class Link:
         """Of the scheduler."""
         return self._cluster.address
 
-    async def connect(self) -> None:
-        """Connect, after what was there before is let go.
+    async def connect(self, seconds: float) -> None:
+        """Connect within so many seconds, after what was there before is let go.
 
         Raises
         ------
@@ -107,7 +109,7 @@ class Link:
             set_as_default=False,
             direct_to_workers=False,
             security=self._cluster.security,
-            timeout=_CONNECT_SECONDS,
+            timeout=seconds,
             name="hepchallenge",
         )
         self._client = client

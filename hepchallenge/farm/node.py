@@ -238,7 +238,9 @@ class _Session:
                 unpack_challenge(files[setup.challenge], target)
                 return target.parent
 
-        with self.cache.tree(f"challenge-{setup.challenge}", unpack) as tree:
+        # Two folders may hold the same code, and what it is called matters to some.
+        digest = hashlib.sha256(f"{setup.challenge} {setup.name}".encode()).hexdigest()
+        with self.cache.tree(f"challenge-{digest}", unpack) as tree:
             yield tree / setup.name
 
     def _forget_modules(self, folder: Path) -> None:
