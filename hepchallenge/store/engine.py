@@ -37,6 +37,16 @@ _BUSY_SECONDS = 10.0
 """How long one try waits for another writer; a write here takes milliseconds."""
 _BUSY_TRIES = 6
 
+_PATIENCE = {
+    "connect_timeout": 10,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,
+}
+"""How long a server may be silent, unless the URL says so itself, in seconds; the last in milliseconds. A link
+that was cut is an error after a minute, not after a quarter of an hour."""
+
 # Databases limit the parameters of a statement.
 _VALUES_AT_ONCE = 900
 
@@ -109,10 +119,11 @@ def _make_engine(workspace: Path, url: str | None) -> tuple[Engine, str]:
         backend = parsed.get_backend_name()
         if backend not in {"sqlite", "postgresql"}:
             raise StoreError(f"expected a sqlite or postgresql URL, found one for {backend}")
-        arguments: dict[str, Any] = {"connect_timeout": 10}
+        arguments: dict[str, Any] = _PATIENCE
         if backend == "sqlite":
             # Each is used by one thread; only the idle one may be closed by another.
             arguments = {"timeout": _BUSY_SECONDS, "check_same_thread": False}
+        arguments = {name: value for name, value in arguments.items() if name not in parsed.query}
         # A new connection costs a millisecond or so; in return nothing stale or shared after a fork is used.
         engine = create_engine(parsed, poolclass=NullPool, connect_args=arguments)
     except SQLAlchemyError as error:

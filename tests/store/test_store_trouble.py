@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -172,6 +173,22 @@ def test_a_server_that_goes_away_is_an_error_and_its_return_is_noticed(
             second = store.add_submission("c", submission("other"))
             assert store.submission(second)[0].name == "other"
         admin.execute("DROP DATABASE away")
+
+
+def test_a_silent_server_is_waited_for_as_long_as_the_url_says_else_a_minute(
+    tmp_path: Path, postgresql_url: str
+) -> None:
+    with (
+        Store(tmp_path, f"{postgresql_url}&tcp_user_timeout=1234") as store,
+        store._database.engine.connect() as connection,
+    ):
+        driver: Any = connection.connection.driver_connection
+        used = driver.info.get_parameters()
+    assert (used["tcp_user_timeout"], used["keepalives_idle"], used["connect_timeout"]) == (
+        "1234",
+        "30",
+        "10",
+    )
 
 
 def test_opening_a_workspace_follows_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
