@@ -44,8 +44,9 @@ _PATIENCE = {
     "keepalives_count": 3,
     "tcp_user_timeout": 60_000,
 }
-"""How long a server may be silent, unless the URL says so itself, in seconds; the last in milliseconds. A link
-that was cut is an error after a minute, not after a quarter of an hour."""
+"""How long a server may be silent, unless the URL says so itself: seconds, the last in milliseconds.
+
+A link that was cut is an error after a minute, not after a quarter of an hour."""
 
 # Databases limit the parameters of a statement.
 _VALUES_AT_ONCE = 900
