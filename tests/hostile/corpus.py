@@ -343,7 +343,7 @@ def run_naively(case: Case, root: Path) -> tuple[set[str], str]:
             "kind": "file" if case.challenge == "selection" else "code",
         }
         order_file.write_text(json.dumps(order))
-        patience = 5.0 if case.evidence == "timeout" else 60.0
+        patience = 5.0 if case.evidence == "timeout" else 180.0
         process = subprocess.Popen(
             [sys.executable, str(HERE / "naive.py"), str(order_file), world.marker],
             env=world.environment(),

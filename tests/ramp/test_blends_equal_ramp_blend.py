@@ -104,7 +104,7 @@ def test_a_blend_is_that_of_ramp_blend(case: str, tmp_path: Path) -> None:
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
     command = [sys.executable, "-c", BOTH, " ".join(NAMES), " ".join(options)]
     done = subprocess.run(
-        command, cwd=folder, env=os.environ | threads, capture_output=True, text=True, timeout=120
+        command, cwd=folder, env=os.environ | threads, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     output = folder / "submissions" / "training_output"

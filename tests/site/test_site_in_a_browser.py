@@ -67,7 +67,7 @@ class Tab:
         self.page.on("request", lambda request: self.asked.append(request.url))
         self.page.goto(file.as_uri() + address)
         if options.get("java_script_enabled", True):
-            self.page.wait_for_selector("#view-submission h1" if address else "tbody a", timeout=10_000)
+            self.page.wait_for_selector("#view-submission h1" if address else "tbody a", timeout=60_000)
 
     def column(self, kind: str, limit: int = 200) -> list[str]:
         found: list[str] = self.page.locator(f"#table tbody .{kind}").all_inner_texts()
