@@ -158,9 +158,13 @@ class Farm:
         return self
 
     def __exit__(self, *_: object) -> None:
-        # The organiser first: it would complain of the others' end.
-        for process in reversed(self.processes):
+        below = [one for process in self.processes for one in process.below()]
+        for process in self.processes:
+            process.signal(signal.SIGKILL)
+        for process in self.processes:
             process.kill()
+        # What leads a session of its own ends by itself, once its parent is gone.
+        psutil.wait_procs(below, timeout=DEADLINE_SECONDS)
 
     def start(
         self,

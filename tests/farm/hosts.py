@@ -117,7 +117,8 @@ class Network:
         pid = str(self._namespace.first)
         user = [] if os.getuid() == 0 else ["--user", "--preserve-credentials"]
         self.inside = ["nsenter", "-t", pid, *user, "--net", "--wd=."]
-        self.hosts: list[Host] = []
+        self._hosts: list[Host] = []
+        self._n_hosts = 0
         self.ip("link", "add", "switch", "type", "bridge")
         self.ip("link", "set", "switch", "up")
 
@@ -127,13 +128,14 @@ class Network:
 
     def add(self, name: str) -> Host:
         """Add a host with a link."""
-        host = Host(self, 2 + len(self.hosts), name)
-        self.hosts.append(host)
+        self._n_hosts += 1
+        host = Host(self, 1 + self._n_hosts, name)
+        self._hosts.append(host)
         return host
 
     def close(self) -> None:
         """End all hosts."""
-        for host in self.hosts:
+        for host in self._hosts:
             host.close()
         self._namespace.close()
 
