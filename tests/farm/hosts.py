@@ -20,6 +20,8 @@ from farm_processes import Here
 __all__ = ["Host", "Network", "open_network"]
 
 _NET = "10.213.77"
+# Debian keeps it where not everybody looks.
+_IP = shutil.which("ip", path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
 
 
 def _run(*words: str) -> None:
@@ -78,7 +80,7 @@ class Host(Here):
         self._ip("link", "set", "lo", "up")
 
     def _ip(self, *words: str) -> None:
-        _run(*self._enter, "ip", *words)
+        _run(*self._enter, str(_IP), *words)
 
     def line(self, words: list[str]) -> list[str]:
         """Return the command line that executes another one there."""
@@ -124,7 +126,7 @@ class Network:
 
     def ip(self, *words: str) -> None:
         """Run `ip` at the switch."""
-        _run(*self.inside, "ip", *words)
+        _run(*self.inside, str(_IP), *words)
 
     def add(self, name: str) -> Host:
         """Add a host with a link."""
@@ -143,9 +145,11 @@ class Network:
 @contextlib.contextmanager
 def open_network() -> Iterator[Network]:
     """Open a network with one host on it, or skip with the reason why there can be none."""
-    for program in ("ip", "nsenter", "unshare"):
+    if _IP is None:
+        pytest.skip("hosts of network namespaces: no program ip (Debian: iproute2)")
+    for program in ("nsenter", "unshare"):
         if shutil.which(program) is None:
-            pytest.skip(f"hosts of network namespaces: no program {program} (Debian: iproute2, util-linux)")
+            pytest.skip(f"hosts of network namespaces: no program {program} (Debian: util-linux)")
     network = None
     try:
         try:
