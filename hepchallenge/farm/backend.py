@@ -197,7 +197,7 @@ class _Farm:
             finally:
                 for call in calls.values():
                     call.cancel()
-            self._check_patience(refused_all=bool(calls))
+            self._check_patience(refused_all=bool(self._unused))
             await self._pause()
 
     def _offers_enough(self, about: Greeting) -> bool:
@@ -390,11 +390,11 @@ class _Farm:
                 await self._link.connect(min(_CONNECT_SECONDS, self._settings.patience))
                 return True
             except LinkLost as error:
-                if time.monotonic() > until:
-                    return False
                 if not said:
                     said = True
                     self._say(f"waiting for the scheduler at {self._link.address}: {error}")
+                if time.monotonic() > until:
+                    return False
                 await asyncio.sleep(_RECONNECT_SECONDS)
 
     async def _reconnect(self) -> None:
