@@ -73,14 +73,18 @@ def test_a_scheduler_that_is_started_again_with_new_workers_goes_on(farm: Farm, 
 def test_a_killed_command_goes_on_while_its_old_jobs_still_run(farm: Farm, trial: Trial) -> None:
     farm.start_worker("first")
     farm.start_worker("second")
-    killed = trial.start(farm)
+    words = (trial.write_at_once(), *trial.submissions)
+    killed = trial.start(farm, *words)
     trial.wait_for_marks(2, killed)
+    wait_for(lambda: len(trial.rows("SELECT 1 FROM folds")) == FOLDS, "recorded folds", killed)
+    before = trial.recorded()
     killed.kill()
-    organiser = trial.start(farm)
-    # The old ones are ended for the new ones' sake: no test has let them go.
+    organiser = trial.start(farm, *words)
+    # The old ones are ended for the new ones' sake: nobody has let them go.
     trial.wait_for_marks(4, organiser)
     trial.let_go()
-    trial.check_whole(*organiser.communicate())
+    trial.check_whole(*organiser.communicate(), "at once")
+    trial.check_kept(before)
     assert trial.failures() == []
 
 
