@@ -11,6 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from required import missing
 from site_boards import board, entries, made
@@ -105,6 +106,36 @@ def test_rows_come_by_rank_and_every_column_sorts_both_ways(tab: Tab) -> None:
     most = [float(t) for t in tab.page.locator(f"#table tbody tr > :nth-child({at})").all_inner_texts()]
     assert most == sorted(most, reverse=True)
     assert most[0] > seconds[-1]
+
+
+@pytest.mark.parametrize("other", ["plain", "größer", "Ωmega"])
+def test_names_are_sorted_as_readers_expect_with_numbers_by_value(
+    browser: Any, tmp_path: Path, other: str
+) -> None:
+    rng = np.random.default_rng(7)
+    signs = list("aAbBzZ019 _-.#(+^`~0")
+    drawn = ["".join(rng.choice(signs, rng.integers(1, 7))) for _ in range(80)]
+    names = [*drawn, "net 9", "net 10", "NET 010", "net_2", other]
+    some = [made(number, name=name) for number, name in enumerate(names)]
+    tab = Tab(browser, export_site([board(*some)], tmp_path))
+    for sign in (1, -1):
+        tab.page.get_by_role("button", name="Submission").click()
+        disorder = tab.page.evaluate(
+            """(sign) => {
+                const { compare } = new Intl.Collator("en", { numeric: true, sensitivity: "base" });
+                const shown = [...document.querySelectorAll("#table tbody tr")].map((row) =>
+                    [row.querySelector("a").textContent, Number(row.cells[0].textContent)]);
+                // Equal names stay in the order of their ranks.
+                const wrong = shown.filter(([name, rank], at) => {
+                    const way = at > 0 ? sign * compare(shown[at - 1][0], name) : -1;
+                    return way > 0 || (way === 0 && shown[at - 1][1] > rank);
+                });
+                return [shown.length, wrong];
+            }""",
+            sign,
+        )
+        assert disorder == [len(names), []]
+    tab.context.close()
 
 
 def test_rows_without_a_rank_stay_last_in_either_direction(tab: Tab) -> None:
