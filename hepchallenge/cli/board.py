@@ -55,20 +55,21 @@ def command(
     has both parts from the moment on at which the rules reveal the private one.
     """
     from hepchallenge.board import FORMATS, export
-    from hepchallenge.cli.leaderboard import load_board, show_board
+    from hepchallenge.cli.leaderboard import board_entries, load_board, show_board
     from hepchallenge.collector import without_collector
     from hepchallenge.exceptions import UsageError
 
     if formats is not None and directory is None:
         raise UsageError("--format says what to export: give --export DIR too")
     with without_collector():
-        board = load_board(challenge, workspace, part, rules=rules)
+        entries = board_entries(challenge, workspace, rules=rules)
+        board = load_board(challenge, workspace, part, entries=entries, rules=rules)
         if directory is not None:
             from hepchallenge.cli.site import exported_boards, left_private, site_extras
 
             wanted = list(FORMATS) if formats is None else [name.strip() for name in formats.split(",")]
             folder, tables = Path(directory), [name for name in wanted if name != "html"]
-            boards = exported_boards(board, challenge, workspace, part, rules)
+            boards = exported_boards(board, challenge, workspace, part, rules, entries)
             written = [path for one in boards for path in export(one, folder, tables)]
             if "html" in wanted:
                 names = [path.name for path in written]

@@ -17,7 +17,21 @@ from hepchallenge.store import Store, open_workspace
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["kept_replicas", "load_board", "show_board"]
+__all__ = ["board_entries", "kept_replicas", "load_board", "show_board"]
+
+
+def board_entries(
+    challenge: str,
+    workspace: str | os.PathLike[str] | None,
+    data_digest: str | None = None,
+    rules: BoardRules | None = None,
+) -> list[BoardEntry]:
+    """Return what the boards of a challenge are made of, for `load_board` to make several of it."""
+    loaded = load_challenge(challenge)
+    by = loaded.config.rules if rules is None else rules
+    with open_workspace(workspace, must_exist=True) as store, without_collector():
+        # Where a run was is told by its folds.
+        return store.entries(loaded.name, data_digest=data_digest, folds=bool(demands(by)))
 
 
 def load_board(
@@ -32,12 +46,10 @@ def load_board(
 
     `rules` take the place of the challenge's own.
     """
+    if entries is None:
+        entries = board_entries(challenge, workspace, data_digest, rules)
     loaded = load_challenge(challenge)
-    by = loaded.config.rules if rules is None else rules
     with open_workspace(workspace, must_exist=True) as store, without_collector():
-        if entries is None:
-            # Where a run was is told by its folds.
-            entries = store.entries(loaded.name, data_digest=data_digest, folds=bool(demands(by)))
         board = make_board(
             entries,
             challenge=loaded.name,
@@ -46,7 +58,7 @@ def load_board(
             official_metric=loaded.official_metric,
             references=loaded.config.references,
             part=cast(Literal["public", "private", "cv"] | None, part),
-            rules=by,
+            rules=loaded.config.rules if rules is None else rules,
             chosen=store.choices(loaded.name),
             replicas=kept_replicas(store),
         )

@@ -29,19 +29,20 @@ def exported_boards(
     workspace: str | os.PathLike[str] | None,
     part: str | None,
     rules: BoardRules | None,
+    entries: Sequence[BoardEntry],
 ) -> list[Board]:
     """Return the boards to export, that which is shown first in front.
 
     The private one is among them only if the organiser asks for it or its reveal has passed; where the test
-    set has no parts there is but one.
+    set has no parts there is but one. All are made of the same `entries`.
     """
     if part not in (None, "private") or board.part not in ("public", "private"):
         return [board]
     if board.part == "private":
-        return [board, load_board(challenge, workspace, "public", rules=rules)]
+        return [board, load_board(challenge, workspace, "public", entries=entries, rules=rules)]
     if not board.revealed:
         return [board]
-    private = load_board(challenge, workspace, "private", rules=rules)
+    private = load_board(challenge, workspace, "private", entries=entries, rules=rules)
     return [private, board] if private.part == "private" else [board]
 
 
