@@ -5,11 +5,13 @@ Read without importing Dask; a cluster is started by `start_cluster`, and ends w
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import importlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,7 @@ NEEDS_EXTRA = "a farm needs Dask, which is not installed: pip install 'hepchalle
 
 DEFAULT_CACHE_BYTES = 20 << 30
 DEFAULT_PATIENCE = 600.0
+_LOOK_SECONDS = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,16 +202,49 @@ def start_cluster(settings: FarmSettings) -> Cluster:
         raise InfrastructureError(
             f"{settings.cluster} cannot be started: {type(error).__name__}: {error}"
         ) from error
+    close = partial(_close, cluster)
     try:
         if settings.jobs:
             cluster.scale(jobs=settings.jobs)
         else:
             cluster.scale(settings.workers)
+        if hasattr(cluster, "job_cls"):
+            cluster.sync(_submitted, cluster)
     except BaseException as error:
-        with contextlib.suppress(Exception):
-            cluster.close()
+        close()
         if settings.jobs and isinstance(error, TypeError):
             found = f"a class that takes no jobs: {error}"
             raise ContractError(file, "jobs", f"workers = N for {settings.cluster}", found) from error
-        raise
-    return Cluster(cluster.scheduler_address, getattr(cluster, "security", None) or None, cluster.close)
+        if isinstance(error, FileNotFoundError):
+            reason = f"there is no program {error.filename} on this host"
+        elif isinstance(error, OSError | RuntimeError | ValueError):
+            reason = str(error)
+        else:
+            raise
+        raise InfrastructureError(f"{settings.cluster} cannot be started: {reason}") from error
+    return Cluster(cluster.scheduler_address, getattr(cluster, "security", None) or None, close)
+
+
+async def _submitted(cluster: Any) -> None:
+    """Wait until a batch system has taken all jobs of a cluster; raise what it has said to one that failed.
+
+    Dask tries once, when it is scaled, and tells nobody how that ended.
+    """
+    while len(cluster.workers) < len(cluster.worker_spec):
+        await asyncio.sleep(_LOOK_SECONDS)
+    for job in cluster.workers.values():
+        # One that was taken has nothing more to do; else this tries again.
+        await job
+
+
+def _close(cluster: Any) -> None:
+    """End a cluster; whatever goes wrong then, what has been recorded is not to be lost for it."""
+    with contextlib.suppress(Exception):
+        from distributed.core import Status
+
+        # Dask can only end what has begun.
+        for job in getattr(cluster, "workers", {}).values():
+            if job.status is Status.created:
+                job.status = Status.failed
+    with contextlib.suppress(Exception):
+        cluster.close()

@@ -43,7 +43,13 @@ async def on_node(name: str, args: tuple[Any, ...], dask_worker: Any = None) -> 
     """
     from hepchallenge.farm import node
 
+    node.serve(dask_worker.state.nthreads)
     return await asyncio.to_thread(getattr(node, name), *args)
+
+
+def _has_client(client: str, dask_scheduler: Any = None) -> bool:
+    """Whether a client is connected to the scheduler where this runs."""
+    return client in dask_scheduler.clients
 
 
 def _as_task(name: str, args: tuple[Any, ...]) -> Any:
@@ -56,7 +62,8 @@ def _as_task(name: str, args: tuple[Any, ...]) -> Any:
 @contextlib.contextmanager
 def quiet_dask() -> Iterator[None]:
     """Silence what Dask has to say in this process; the command says itself what matters."""
-    names = [name for name in logging.root.manager.loggerDict if name.split(".")[0] == "distributed"]
+    loggers = logging.root.manager.loggerDict
+    names = [name for name in loggers if name.split(".")[0] in ("distributed", "tornado")]
     before = {name: logging.getLogger(name).level for name in names}
     for name in names:
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
@@ -84,12 +91,34 @@ class Link:
         self._client: Any = None
         self._scheduler_id = ""
         self._said_goodbye: set[str] = set()
+        self._own: set[str] = set()
         self._n_tasks = 0
 
     @property
     def address(self) -> str:
         """Of the scheduler."""
         return self._cluster.address
+
+    @property
+    def client(self) -> str:
+        """By which the scheduler knows this connection, as long as it lasts."""
+        return "" if self._client is None else str(self._client.id)
+
+    async def is_connected(self, client: str) -> bool:
+        """Whether a process is there to which a connection belongs, other than those made here before.
+
+        Raises
+        ------
+        LinkLost
+            If the scheduler does not answer.
+        """
+        if client in self._own:
+            return False
+        try:
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                return bool(await self._client.run_on_scheduler(_has_client, client))
+        except (OSError, CommClosedError) as error:
+            raise LinkLost(str(error) or type(error).__name__) from None
 
     async def connect(self, seconds: float) -> None:
         """Connect within so many seconds, after what was there before is let go.
@@ -116,6 +145,7 @@ class Link:
         try:
             await client
             self._scheduler_id = (await self._identity(0))["id"]
+            self._own.add(self.client)
         except OSError as error:
             await self.close()
             raise LinkLost(str(error)) from None
@@ -164,18 +194,23 @@ class Link:
 
         Raises
         ------
+        LinkLost
+            If there is no connection any more.
         CallFailed
             If it raised, there is no such worker, or it has not answered in so many seconds.
         """
-        if self._client is None:
-            raise CallFailed("the connection was closed")
+        client = self._client
+        if client is None:
+            raise LinkLost("the connection was closed")
         try:
             async with asyncio.timeout(seconds):
-                answers = await self._client.run(on_node, name, args, workers=[worker])
+                answers = await client.run(on_node, name, args, workers=[worker])
             return answers[worker]
         except TimeoutError:
             raise CallFailed(f"no answer for {seconds:g} s") from None
         except Exception as error:
+            if client.status != "running":
+                raise LinkLost(str(error)) from None
             raise CallFailed(f"{type(error).__name__}: {error}") from error
 
     async def task(self, worker: str, name: str, *args: Any) -> Any:
