@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import queue
-import secrets
 import threading
 import time
 from collections import deque
@@ -30,6 +29,7 @@ from hepchallenge.farm.cluster import Cluster, FarmSettings, start_cluster
 from hepchallenge.farm.dispatch import Answer, Dispatch, Key, News, Parcel
 from hepchallenge.farm.link import CallFailed, Link, LinkLost, quiet_dask
 from hepchallenge.farm.nodes import (
+    Busy,
     Greeting,
     Node,
     Refused,
@@ -60,6 +60,7 @@ _REFUSED_SECONDS = 30.0
 _CONNECT_SECONDS = 10.0
 _RECONNECT_SECONDS = 1.0
 _PREPARE_TRIES = 5
+_PREPARE_SECONDS = 300.0
 _MARGIN_SECONDS = 300.0
 """What a job may take beyond its limits: to be loaded, unpacked and checked."""
 _STOP_SECONDS = 10.0
@@ -127,7 +128,6 @@ class _Farm:
         self._supplier = Supplier(self._link, self._encoder, settings.shared, self._packing)
         self._dispatch = Dispatch(lambda key: self._jobs[key].job.wanted())
         self._jobs: dict[Key, _Made] = {}
-        self._session = secrets.token_hex(16)
         self._versions = library_versions()
         self._demands = jobs.demands
         self._nodes: dict[str, Node] = {}
@@ -136,6 +136,7 @@ class _Farm:
         self._welcomes: dict[str, asyncio.Task[None]] = {}
         self._unused: set[str] = set()
         self._reasons: set[str] = set()
+        self._busy: set[str] = set()
         self._sick: set[str] = set()
         self._sending: dict[int, asyncio.Task[None]] = {}
         self._watching: asyncio.Task[None] | None = None
@@ -237,8 +238,8 @@ class _Farm:
             raise InfrastructureError(f"no node can be used: {reasons}")
         if waited > self._settings.patience:
             raise InfrastructureError(
-                f"no worker at {self._link.address} for {self._settings.patience:g} s; what is recorded "
-                "stays, and the same command goes on later"
+                f"no worker {'that is free ' if self._busy else ''}at {self._link.address} for "
+                f"{self._settings.patience:g} s; what is recorded stays, and the same command goes on later"
             )
         if not self._said_waiting:
             self._said_waiting = True
@@ -272,7 +273,7 @@ class _Farm:
                 if worker not in seen:
                     self._drop(worker)
             for worker in seen:
-                if worker not in self._members and worker not in self._unused:
+                if worker not in self._unused:
                     self._welcome(worker)
             for worker in self._dispatch.overdue(time.monotonic()):
                 self._say(f"{self._members[worker].about.host}: worker {worker} hangs: given up")
@@ -286,12 +287,13 @@ class _Farm:
             self._kick()
 
     def _welcome(self, worker: str) -> None:
-        if worker not in self._welcomes:
+        if worker not in self._welcomes and worker not in self._members:
             self._welcomes[worker] = asyncio.create_task(self._guarded(self._greet_and_admit(worker)))
 
     async def _greet_and_admit(self, worker: str) -> None:
         try:
-            self._greeted[worker] = await greet(self._link, worker)
+            if worker not in self._greeted:
+                self._greeted[worker] = await greet(self._link, worker)
             await self._admit(worker)
         except (CallFailed, Refused) as error:
             self._refuse(worker, worker, str(error))
@@ -314,6 +316,11 @@ class _Farm:
         except (CallFailed, Refused) as error:
             self._refuse(worker, about.host, str(error))
             return
+        except Busy:
+            if about.host not in self._busy:
+                self._busy.add(about.host)
+                self._say(f"{about.host} serves another command: it is used when that has ended")
+            return
         except LinkLost:
             self._note_broken()
             return
@@ -322,11 +329,11 @@ class _Farm:
         self._kick()
 
     async def _prepare(self, worker: str, about: Greeting, node: Node) -> None:
-        """Tell a worker what all jobs have in common."""
+        """Tell a worker what all jobs have in common, and end there what a command wanted that is gone."""
         assert self.isolation is not None
         common = self._common
         setup = Setup(
-            session=self._session,
+            session=self._link.client,
             name=self._encoder.name,
             challenge=self._encoder.challenge,
             builtin=self._encoder.builtin,
@@ -341,10 +348,19 @@ class _Farm:
             shared=self._settings.shared,
             cores=cores_for(about, self._greeted.values()),
         )
+        instead_of = ""
         for _ in range(_PREPARE_TRIES):
-            answer: bytes = await self._link.task(worker, "prepare", encode_setup(setup))
+            # Beside its tasks: one that nobody wants any more may hold it until then.
+            answer: bytes = await self._link.call(
+                worker, "prepare", encode_setup(setup), instead_of, seconds=_PREPARE_SECONDS
+            )
             if answer == remote.OK:
                 return
+            if answer.startswith(remote.BUSY):
+                instead_of = answer.removeprefix(remote.BUSY).decode()
+                if await self._link.is_connected(instead_of):
+                    raise Busy
+                continue
             if not answer.startswith(remote.MISSING):
                 raise Refused(answer.removeprefix(remote.ERROR).decode("utf-8", "replace"))
             await self._supplier.send(worker, node, missing_in(answer))
@@ -440,7 +456,7 @@ class _Farm:
         member = self._members[parcel.worker]
         results: dict[Key, FoldResult] = {}
         answers: dict[Key, Answer] = {}
-        n_bytes, refusal = 0, ""
+        n_bytes, refusal, taken = 0, "", False
         try:
             packed = await self._in(self._packing, partial(self._pack, parcel, results))
             answers = dict.fromkeys(results, Answer.FAILED)
@@ -454,6 +470,8 @@ class _Farm:
             return
         except Refused as error:
             refusal = str(error)
+        except Busy:
+            taken = True
         except (CallFailed, InfrastructureError) as error:
             # If the worker is gone, that is what counts: this is cancelled when it is noticed.
             self._woken.set()
@@ -470,6 +488,7 @@ class _Farm:
         self._dispatch.answered(parcel.number, answers, time.monotonic(), seconds, n_bytes)
         if refusal:
             self._refuse(parcel.worker, member.about.host, refusal)
+        if refusal or taken:
             self._drop(parcel.worker, blameless=True)
         self._kick()
 
@@ -497,7 +516,7 @@ class _Farm:
         said: list[bytes] = await self._link.task(
             parcel.worker,
             "run_parcel",
-            self._session,
+            self._link.client,
             encode_parcel([job.spec for job in packed.values()]),
             carried,
         )
@@ -599,7 +618,7 @@ class _Farm:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         stops = [
-            self._link.call(worker, "stop_session", self._session, seconds=_STOP_SECONDS)
+            self._link.call(worker, "stop_session", self._link.client, seconds=_STOP_SECONDS)
             for worker in self._members
         ]
         # A node that does not hear it will when the next command introduces itself.

@@ -2,7 +2,7 @@
 
 The organiser's process calls them as tasks. A node keeps what it was sent in its cache, and runs jobs with a
 `Runner` of its own, as they are run locally: same isolation, same limits, same checks. One command is served
-at a time; when another one introduces itself, the one before it is gone.
+at a time, until it says that it has ended, or another one says that it is gone.
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ from hepchallenge.stage.stage import ramp_test_mode
 from hepchallenge.stage.submission import take_in
 
 __all__ = [
+    "BUSY",
     "ERROR",
     "LATER",
     "MISSING",
@@ -60,6 +61,7 @@ __all__ = [
     "prepare",
     "put",
     "run_parcel",
+    "serve",
     "stop_session",
 ]
 
@@ -68,6 +70,8 @@ MISSING = b"missing:"
 """Behind it a JSON list of the digests that have to be put first."""
 NO_SESSION = b"setup:"
 """The process has another session or none, since it was started again: prepare it first."""
+BUSY = b"busy:"
+"""Behind it the session that is served, of a command that has not said that it has ended."""
 LATER = b"later:"
 """The jobs before it in its parcel took longer than was thought: it may run elsewhere sooner."""
 ERROR = b"error:"
@@ -108,13 +112,9 @@ def _lacking() -> dict[str, str]:
 
 
 def _slots() -> int:
-    """Return how many jobs this process can run at once: the threads of its Dask worker."""
-    if "distributed" in sys.modules:
-        from distributed import get_worker
-
-        with contextlib.suppress(ValueError):
-            return int(get_worker().state.nthreads)
-    return int(os.environ.get("HEPCHALLENGE_NODE_SLOTS", 0)) or len(os.sched_getaffinity(0))
+    """Return how many jobs this process can run at once."""
+    told = int(os.environ.get("HEPCHALLENGE_NODE_SLOTS", 0))
+    return _THREADS[-1] if _THREADS else told or len(os.sched_getaffinity(0))
 
 
 class _Events:
@@ -359,7 +359,7 @@ class Node:
             }
         ).encode()
 
-    def prepare(self, setup: bytes) -> bytes:
+    def prepare(self, setup: bytes, instead_of: str = "") -> bytes:
         """See `prepare`."""
         try:
             wanted = decode_setup(setup)
@@ -367,6 +367,9 @@ class Node:
                 if self._session is not None:
                     if self._session.setup == wanted:
                         return OK
+                    served = self._session.setup.session
+                    if served not in (wanted.session, instead_of):
+                        return BUSY + served.encode()
                     self._end_session()
                 self._cache.cap_bytes = wanted.cache_bytes
                 self._session = _Session(wanted, self._cache, self._slots or _slots())
@@ -430,6 +433,7 @@ class Node:
 
 
 _STARTING = threading.Lock()
+_THREADS: list[int] = []
 _NODES: list[Node] = []
 
 
@@ -455,15 +459,28 @@ def greet() -> bytes:
     return _node().greet()
 
 
-def prepare(setup: bytes) -> bytes:
-    """Make ready for the jobs of a command; a command that was served before is gone, and ended.
+def serve(threads: int) -> None:
+    """Note how many threads for tasks the Dask worker of this process has: so many jobs are run at once."""
+    _THREADS[:] = [threads]
+
+
+def prepare(setup: bytes, instead_of: str = "") -> bytes:
+    """Make ready for the jobs of a command.
+
+    Parameters
+    ----------
+    setup
+        What all of them have in common.
+    instead_of
+        Session of a command that is known to be gone: what is left of it here is ended.
 
     Returns
     -------
     bytes
-        `OK`; or `MISSING` and what has to be put first; or `ERROR` and why it cannot be.
+        `OK`; or `BUSY` and which session is served; or `MISSING` and what has to be put first; or `ERROR` and
+        why it cannot be.
     """
-    return _node().prepare(setup)
+    return _node().prepare(setup, instead_of)
 
 
 def put(digest: str, offset: int, total: int, chunk: bytes) -> int:

@@ -26,10 +26,12 @@ from hepchallenge.farm.wire import JobEncoder
 from hepchallenge.run.accounting import Accounting
 from hepchallenge.run.isolation import Isolation
 
-__all__ = ["Greeting", "Node", "Refused", "Supplier", "cores_for", "differences", "greet", "weakest"]
+__all__ = ["Busy", "Greeting", "Node", "Refused", "Supplier", "cores_for", "differences", "greet", "weakest"]
 
 _PIECE_BYTES = 8 << 20
 _PIECE_SECONDS = 300.0
+_GREET_SECONDS = 180.0
+"""It finds out first what its host offers."""
 _TRIES = 3
 _CARRIED_BYTES = 256 << 10
 _MOST_CARRIED = 4 << 20
@@ -42,6 +44,10 @@ T = TypeVar("T")
 
 class Refused(Exception):
     """A worker that cannot be used; the message says why."""
+
+
+class Busy(Exception):
+    """A worker that serves another command, whose process is there."""
 
 
 class Greeting(msgspec.Struct, frozen=True):
@@ -92,7 +98,8 @@ async def greet(link: Link, worker: str) -> Greeting:
     Refused
         If what it says cannot be understood.
     """
-    answer = await link.task(worker, "greet")
+    # Beside its tasks: it may still run what a command wanted that is gone.
+    answer = await link.call(worker, "greet", seconds=_GREET_SECONDS)
     try:
         return msgspec.json.decode(answer, type=Greeting)
     except (msgspec.MsgspecError, TypeError) as error:

@@ -154,6 +154,7 @@ class Farm:
         }
         self.processes: list[Process] = []
         self.address = ""
+        self._n_commands = 0
         self.scheduler: Process
         self._scheduler_host = HERE
 
@@ -217,7 +218,8 @@ class Farm:
     ) -> Process:
         """Start `hepchallenge` with standard output for `communicate`."""
         line = [sys.executable, "-m", "hepchallenge", *map(str, words)]
-        return self.start("organiser", line, environment, host, stdout=subprocess.PIPE)
+        self._n_commands += 1
+        return self.start(f"command {self._n_commands}", line, environment, host, stdout=subprocess.PIPE)
 
 
 def worker_below(nanny: Process) -> psutil.Process | None:

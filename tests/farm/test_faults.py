@@ -88,6 +88,23 @@ def test_a_killed_command_goes_on_while_its_old_jobs_still_run(farm: Farm, trial
     assert trial.failures() == []
 
 
+def test_a_second_command_waits_for_workers_until_the_first_has_ended(
+    farm: Farm, trial: Trial, tmp_path: Path
+) -> None:
+    farm.start_worker("first")
+    farm.start_worker("second")
+    other = Trial(tmp_path / "other")
+    other.let_go()
+    first = trial.start(farm)
+    trial.wait_for_marks(2, first)
+    second = other.start(farm)
+    wait_for(lambda: "serves another command" in second.log_text(), "remark", first, second)
+    trial.let_go()
+    trial.check_whole(*first.communicate())
+    other.check_whole(*second.communicate())
+    assert trial.failures() + other.failures() == []
+
+
 def test_what_kills_its_workers_is_stopped_and_harms_nobody_else(farm: Farm, trial: Trial) -> None:
     workers = [farm.start_worker(name, nanny=True) for name in ("first", "second")]
     trial.let_go()

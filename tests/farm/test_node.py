@@ -24,7 +24,7 @@ from hepchallenge.data.prepared import prepare_toy
 from hepchallenge.exceptions import InfrastructureError
 from hepchallenge.farm import node as node_module
 from hepchallenge.farm.cache import shared_path
-from hepchallenge.farm.node import ERROR, MISSING, NO_SESSION, OK, Node
+from hepchallenge.farm.node import BUSY, ERROR, MISSING, NO_SESSION, OK, Node
 from hepchallenge.farm.wire import (
     EncodedJob,
     JobEncoder,
@@ -215,11 +215,16 @@ def test_what_a_job_on_events_lacks_is_named_too(node: Node, tmp_path: Path) -> 
         assert json.loads(answer.removeprefix(MISSING)) == [lacking]
 
 
-def test_a_node_serves_the_command_that_came_last(node: Node, encoder: JobEncoder, small: Case) -> None:
+def test_a_node_serves_one_command_until_it_has_ended_or_is_known_to_be_gone(
+    node: Node, encoder: JobEncoder, small: Case
+) -> None:
     parcel = encode_parcel([encoder.encode(small.job()).spec])
     assert node.run_parcel("one", parcel, {}) == [NO_SESSION]
     assert make_ready(node, encoder) == OK
-    assert make_ready(node, encoder, session="two") == OK
+    assert make_ready(node, encoder, session="two") == BUSY + b"one"
+    assert node.prepare(setup_of(encoder, session="two"), "zero") == BUSY + b"one"
+    assert run(node, encoder, small.job()).verdict is Verdict.SCORED
+    assert node.prepare(setup_of(encoder, session="two"), "one") == OK
     assert node.run_parcel("one", parcel, {}) == [NO_SESSION]
     assert run(node, encoder, small.job(), "two").verdict is Verdict.SCORED
     node.stop_session("one")
@@ -373,6 +378,7 @@ def test_two_challenges_may_call_their_modules_the_same(
         with JobEncoder(case.challenge.folder) as encoder:
             assert make_ready(node, encoder, session=encoder.challenge) == OK
             assert run(node, encoder, case.job(), encoder.challenge).verdict is verdict
+            node.stop_session(encoder.challenge)
 
 
 def test_a_node_tells_what_it_is(node: Node, tmp_path: Path) -> None:
