@@ -92,6 +92,11 @@ class _Case:
         """The one that stands for all while jobs run."""
         return self.works[0]
 
+    def forget(self) -> None:
+        """Let go of what is recorded: a command has many submissions."""
+        self.opened = None
+        self.outcomes, self.arrays, self.fold_scores = {}, {}, {}
+
     @property
     def failed(self) -> FoldOutcome | None:
         """The first job that did not succeed, or None."""
@@ -403,6 +408,7 @@ class Judge:
                     self._host_failed[work.id] = entry
                 self._tell(work, entry)
             case.lock.close()
+            case.forget()
             del self._cases[case.first.record.digest]
 
     @staticmethod
