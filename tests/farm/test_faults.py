@@ -10,6 +10,10 @@ import pytest
 from farm_processes import Farm, Process, wait_for, worker_below
 from trial import FOLDS, Trial
 
+from hepchallenge.contract.rules import BoardRules, Phase
+from hepchallenge.reception import admissions
+from hepchallenge.store import open_workspace
+
 
 @pytest.fixture
 def trial(tmp_path: Path) -> Trial:
@@ -120,8 +124,13 @@ def test_what_kills_its_workers_is_stopped_and_harms_nobody_else(farm: Farm, tri
     assert "workers ended or were lost while they ran a job of it" in entries["killer"]["message"]
     restarts = sum(worker.log_text().count("was killed by signal") for worker in workers)
     assert 4 <= restarts <= 4 * FOLDS
-    # Nothing that would count against a quota.
     assert trial.rows("SELECT verdict FROM folds WHERE verdict != 'scored'") == []
+    with open_workspace(trial.workspace) as store:
+        received = store.received("kit")
+    said = admissions(received, BoardRules(phases=(Phase(name="only", submissions=2),)))
+    counted = {one.submission.name for one in received if said[one.id].counts}
+    # What ended workers costs its team no submission.
+    assert counted == {"near", "far"}
 
 
 def test_without_workers_a_command_gives_up_in_the_end_and_can_be_repeated(farm: Farm, trial: Trial) -> None:
