@@ -7,6 +7,7 @@ takes a slot of cores, speaks with one fold over its private channel and returns
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import math
 import os
@@ -48,6 +49,9 @@ _END_SECONDS = 10.0
 _REFERENCE_SECONDS = 600.0
 """For how long it is known how fast a core works."""
 _SCRATCH_PREFIX = "hepchallenge-run-"
+_FRESH_SECONDS = 60.0
+"""So young, a scratch folder may have no lock yet."""
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _ZYGOTE_LOG = "interpreter.log"
 _MAX_MESSAGE = 128 * 1024
 _DESCRIPTORS = 4096
@@ -117,13 +121,30 @@ def _allow_descriptors() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(_DESCRIPTORS, most), most))
 
 
+def _new_scratch() -> tuple[Path, int]:
+    """Make a scratch folder; return it with the descriptor that holds its lock for as long as it is open."""
+    folder = Path(tempfile.mkdtemp(prefix=f"{_SCRATCH_PREFIX}{os.getpid()}-")).resolve()
+    lock = os.open(folder, _FOLDER)
+    fcntl.flock(lock, fcntl.LOCK_SH)
+    return folder, lock
+
+
 def _sweep_scratch() -> None:
     """Remove scratch folders of this user's runners that were killed before they could do so."""
     for folder in Path(tempfile.gettempdir()).glob(f"{_SCRATCH_PREFIX}*"):
         pid = folder.name.removeprefix(_SCRATCH_PREFIX).partition("-")[0]
         with contextlib.suppress(OSError):
-            if pid.isdigit() and not psutil.pid_exists(int(pid)) and folder.lstat().st_uid == os.getuid():
+            facts = folder.lstat()
+            is_old = time.time() - facts.st_mtime > _FRESH_SECONDS
+            if facts.st_uid != os.getuid() or not pid.isdigit() or psutil.pid_exists(int(pid)) or not is_old:
+                continue
+            lock = os.open(folder, _FOLDER)
+            try:
+                # Its process may live in another container, with numbers of its own but the same /tmp.
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 remove_tree(folder)
+            finally:
+                os.close(lock)
 
 
 def _import_path() -> list[str]:
@@ -221,7 +242,7 @@ class Runner:
         self._seed = seed
         _sweep_scratch()
         _allow_descriptors()
-        self._scratch = Path(tempfile.mkdtemp(prefix=f"{_SCRATCH_PREFIX}{os.getpid()}-")).resolve()
+        self._scratch, self._scratch_lock = _new_scratch()
         # What the folds cannot use is left to other commands.
         self._lease = lease_cores(min(most_cores, jobs * (limits.cores or most_cores)), usable)
         slots = core_slots(jobs, self._lease.cores, limits.cores)
@@ -343,6 +364,7 @@ class Runner:
             self._zygote.kill()
             self._zygote.wait()
         remove_tree(self._scratch)
+        os.close(self._scratch_lock)
         self._hiding.close()
         self._lease.close()
 

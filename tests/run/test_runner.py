@@ -244,3 +244,28 @@ def test_cgroups_that_a_killed_runner_left_are_removed_and_those_of_a_living_one
         for path in (left, used):
             if path.exists():
                 path.rmdir()
+
+
+def test_what_a_killed_runner_left_is_removed_but_not_what_one_in_another_container_uses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hepchallenge.run import runner
+
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    ended = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], stdout=-1, check=True)
+    # A number of a process that does not exist here is what another container's runner has, too.
+    monkeypatch.setattr(os, "getpid", lambda: int(ended.stdout))
+    used, lock = runner._new_scratch()
+    left, fresh = (tmp_path / f"{runner._SCRATCH_PREFIX}{int(ended.stdout)}-{name}" for name in "ab")
+    for folder in (left, fresh):
+        folder.mkdir()
+    (left / "file").touch()
+    for folder in (left, used):
+        os.utime(folder, (0, 0))
+    try:
+        runner._sweep_scratch()
+        assert [folder.exists() for folder in (left, fresh, used)] == [False, True, True]
+    finally:
+        os.close(lock)
+    runner._sweep_scratch()
+    assert [folder.exists() for folder in (fresh, used)] == [True, False]
