@@ -192,7 +192,7 @@ class Judge:
     def _show_settled(self, cases: Sequence[_Case]) -> None:
         """Tell of what had a verdict before; score it again if that is done otherwise now."""
         works = [(case, work) for case in cases for work in case.works]
-        entries = self._store.entries_for([(work.id, case.key) for case, work in works], folds=False)
+        entries = self._store.entries_for([(work.id, case.key) for case, work in works])
         changed: dict[str, _Case] = {}
         for (case, work), entry in zip(works, entries, strict=True):
             if entry.scoring.scorer_version != self._scorer.version:

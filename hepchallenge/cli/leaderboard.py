@@ -30,8 +30,9 @@ def board_entries(
     loaded = load_challenge(challenge)
     by = loaded.config.rules if rules is None else rules
     with open_workspace(workspace, must_exist=True) as store, without_collector():
-        # Where a run was is told by its folds.
-        return store.entries(loaded.name, data_digest=data_digest, folds=bool(demands(by)))
+        # Where a run was is told by its folds, and the Ladder answers with entries of its own.
+        whole = by.ladder or bool(demands(by))
+        return store.entries(loaded.name, data_digest=data_digest, folds=whole)
 
 
 def load_board(

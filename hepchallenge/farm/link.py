@@ -17,6 +17,7 @@ from hepchallenge.exceptions import UsageError
 from hepchallenge.farm.cluster import NEEDS_EXTRA, Cluster
 
 try:
+    import dask.config
     import distributed
     from distributed.comm.core import CommClosedError
 except ModuleNotFoundError as error:
@@ -26,6 +27,7 @@ __all__ = ["CallFailed", "Link", "LinkLost", "on_node", "quiet_dask"]
 
 _ANSWER_SECONDS = 30.0
 _CLOSE_SECONDS = 5.0
+_REMEMBERED = 20
 
 
 class LinkLost(Exception):
@@ -61,14 +63,18 @@ def _as_task(name: str, args: tuple[Any, ...]) -> Any:
 
 @contextlib.contextmanager
 def quiet_dask() -> Iterator[None]:
-    """Silence what Dask has to say in this process; the command says itself what matters."""
+    """Silence what Dask has to say in this process, and to remember; the command says itself what matters.
+
+    Of the messages that it has sent Dask keeps the last thousand, inputs and all.
+    """
     loggers = logging.root.manager.loggerDict
     names = [name for name in loggers if name.split(".")[0] in ("distributed", "tornado")]
     before = {name: logging.getLogger(name).level for name in names}
     for name in names:
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     try:
-        yield
+        with dask.config.set({"distributed.admin.low-level-log-length": _REMEMBERED}):
+            yield
     finally:
         for name, level in before.items():
             logging.getLogger(name).setLevel(level)

@@ -49,7 +49,7 @@ __all__ = [
     "encode_setup",
 ]
 
-_KEPT_BYTES = 64 << 20
+_KEPT_BYTES = 16 << 20
 """How much of what was made last is kept, since the first node asks for it at once."""
 
 _MOST_KNOWN = 100_000
