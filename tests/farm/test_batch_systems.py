@@ -109,6 +109,7 @@ interface = "lo"
 local_directory = "{folder}/workers"
 worker_extra_args = ["--memory-limit", "0"]
 scheduler_options = {{ dashboard_address = ":0" }}
+job_script_prologue = ["export HEPCHALLENGE_NODE_CACHE={folder}/cache"]
 {own}
 """
 
@@ -158,7 +159,6 @@ class Batch:
             environment={
                 "BATCH_FOLDER": str(self.jobs),
                 "PATH": f"{self._programs}{os.pathsep}{os.environ['PATH']}",
-                "HEPCHALLENGE_NODE_CACHE": str(self.folder / "cache"),
             },
         )
         code, out = command.communicate()
@@ -189,6 +189,9 @@ def test_a_kit_is_scored_by_jobs_of_a_batch_system_which_end_with_the_command(ba
     logs = "\n".join(file.read_text() for file in batch.jobs.glob("*.log"))
     assert code == 0, said + logs
     wait_for(lambda: not batch.running(), "end of the jobs")
+    assert list((batch.folder / "cache" / "objects").rglob("*")), (
+        "what the job's first lines set was not heard"
+    )
     submitted = batch.submitted()
     assert len(submitted) == 2
     for wanted in [*SYSTEMS[batch.system][1], "--nthreads 2", "--memory-limit 0"]:
