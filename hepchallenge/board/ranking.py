@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 from hepchallenge.board.hosts import host_note
 from hepchallenge.board.ladder import Replicas, answered
 from hepchallenge.board.rules import Ruling, judge, rankable, team_of
+from hepchallenge.board.text import told_of
 from hepchallenge.contract import BoardRules, Reference
 from hepchallenge.exceptions import UsageError
 from hepchallenge.records import BAGGED_PARTS, PARTS, BoardEntry, DataInfo, Verdict
@@ -208,7 +209,7 @@ def _placed(
         scoring = entry.scoring
         value = scoring.scores.get(metric, {}).get(part)
         if scoring.verdict is not Verdict.SCORED:
-            unplaced.append((entry, scoring.message))
+            unplaced.append((entry, told_of(scoring.verdict, scoring.message)))
         elif value is None:
             unplaced.append((entry, f"no {metric} on {part}"))
         elif not math.isfinite(value):
@@ -328,7 +329,9 @@ def _ruled_rows(
         key = id(entry)
         rulings_of[key] = ruling
         refusal = ruling.admission.refusal
-        reason = "; ".join(filter(None, (refusal, entry.scoring.message))) if refusal else ""
+        scoring = entry.scoring
+        why = told_of(scoring.verdict, scoring.message)
+        reason = "; ".join(filter(None, (refusal, why))) if refusal else ""
         if not refusal and ruling.reason and ruling.value is not None:
             reason = ruling.reason
         if reason:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from hepchallenge.board.hosts import classes_of, clock_of
 from hepchallenge.board.latex import to_latex
 from hepchallenge.board.ranking import ALL_PARTS, Board, RankedRow
-from hepchallenge.board.text import LARGE, cleaned, csv_cell, file_stem, large, markdown_cell, said
+from hepchallenge.board.text import LARGE, cleaned, csv_cell, file_stem, large, markdown_cell, said, told_of
 from hepchallenge.exceptions import UnknownName
 from hepchallenge.records import PARTS
 
@@ -541,8 +541,10 @@ def _visible_fold(fold: dict[str, Any], board: Board) -> dict[str, Any]:
     }
     # How an organiser's hosts are called is nobody's business.
     host = {key: value for key, value in (fold["host"] or {}).items() if key != "name"}
+    own_facts = {key: value for key, value in fold.items() if key not in own}
+    own_facts["message"] = told_of(fold["verdict"], fold["message"])
     return {
-        **_harmless({key: value for key, value in fold.items() if key not in own}, frozenset()),
+        **_harmless(own_facts, frozenset()),
         "host": _harmless(host, frozenset()) or None,
         "event_seconds": _harmless(seconds, frozenset()),
         "scores": _visible_scores(fold["scores"], hidden),
@@ -555,6 +557,7 @@ def to_json(board: Board) -> str:
     submissions = []
     for row in board.rows:
         item = row.entry.to_dict()
+        item["message"] = told_of(item["verdict"], item["message"])
         by_part = {key: item.pop(key) for key in ("scores", "spread", "training_spread", "errors")}
         folds = item.pop("folds")
         submissions.append(

@@ -19,7 +19,7 @@ from hepchallenge.board import FORMATS, MetricInfo, export, make_board
 from hepchallenge.board.site import Curve, Curves, Extras, export_site
 from hepchallenge.board.site.model import site_board
 from hepchallenge.contract import BoardRules
-from hepchallenge.records import BoardEntry, Verdict
+from hepchallenge.records import BoardEntry, HostFacts, Verdict
 
 SECRET = 7.123456789
 TRACED = ("plantedcode", "Traceback", "line 31")
@@ -287,3 +287,21 @@ def test_spellings_of_one_team_get_one_mark_and_two_teams_that_look_alike_two() 
     assert unseen == other_unseen
     assert "#" not in str(unseen)
     assert none is None
+
+
+def test_no_host_of_a_farm_is_named_in_any_exported_byte(tmp_path: Path) -> None:
+    words = ("node17", "farm.example", "10.9.8.7")
+    told = "node17.farm.example: CallFailed: no answer from tcp://10.9.8.7:4567"
+    facts = HostFacts(
+        name="node17.farm.example", cpu="cpu", cores=1, exclusive=True, load=0.5, reference_seconds=0.003
+    )
+    good = made(1, name="good")
+    good = replace(good, folds=tuple(replace(fold, host=facts) for fold in good.folds))
+    failed = made(2, name="failed", verdict=Verdict.INFRASTRUCTURE, message=told)
+    shown = make_board([good, failed], challenge="small", metrics=METRICS, official_metric="ams")
+    export(shown, tmp_path / "out", FORMATS)
+    found = content(tmp_path / "out")
+    assert any(b"failed on the organiser" in data for data in found.values())
+    for name, data in found.items():
+        for word in words:
+            assert word.encode() not in data, (name, word)

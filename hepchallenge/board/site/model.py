@@ -21,7 +21,7 @@ from hepchallenge.board.hosts import classes_of, clock_of
 from hepchallenge.board.ranking import ALL_PARTS, Board, RankedRow
 from hepchallenge.board.rules import team_key, team_of
 from hepchallenge.board.site.cells import Column, Value, error_text
-from hepchallenge.board.text import cleaned, said
+from hepchallenge.board.text import cleaned, said, told_of
 from hepchallenge.records import PARTS, BoardEntry, FoldOutcome, Verdict
 
 __all__ = ["Curve", "Curves", "Extras", "SiteBoard", "site_board"]
@@ -391,7 +391,9 @@ def _folds(board: Board, row: RankedRow) -> dict[str, Any]:
             [
                 f"{outcome.fold}, training {outcome.training}" if several else str(outcome.fold),
                 outcome.verdict.value,
-                said(outcome.message, _MOST_SAID) if outcome.verdict is not Verdict.SCORED else "",
+                said(told_of(outcome.verdict, outcome.message), _MOST_SAID)
+                if outcome.verdict is not Verdict.SCORED
+                else "",
                 *(finite(scores.get(metric, {}).get(part)) for metric, part in wanted),
                 finite(outcome.wall_seconds),
                 finite(outcome.cpu_seconds),
