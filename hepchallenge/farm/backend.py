@@ -30,12 +30,12 @@ from hepchallenge.farm.dispatch import Answer, Dispatch, Key, News, Parcel
 from hepchallenge.farm.link import CallFailed, Link, LinkLost, quiet_dask
 from hepchallenge.farm.nodes import (
     Busy,
+    CoreShares,
     Greeting,
     Node,
     Refused,
     Supplier,
     check,
-    cores_for,
     greet,
     missing_in,
     weakest,
@@ -133,6 +133,7 @@ class _Farm:
         self._nodes: dict[str, Node] = {}
         self._members: dict[str, _Member] = {}
         self._greeted: dict[str, Greeting] = {}
+        self._shares = CoreShares()
         self._welcomes: dict[str, asyncio.Task[None]] = {}
         self._unused: set[str] = set()
         self._reasons: set[str] = set()
@@ -346,7 +347,7 @@ class _Farm:
             modules=list(common.modules),
             cache_bytes=self._settings.cache_bytes,
             shared=self._settings.shared,
-            cores=cores_for(about, self._greeted.values()),
+            cores=self._shares.of(about, self._greeted.values()),
         )
         instead_of = ""
         for _ in range(_PREPARE_TRIES):

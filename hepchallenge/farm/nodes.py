@@ -7,7 +7,7 @@ import contextlib
 import json
 import os
 import tempfile
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
@@ -141,10 +141,20 @@ def check(
         raise Refused(f"its processor is {about.cpu}, the board takes {demands.host_class}")
 
 
-def cores_for(about: Greeting, greetings: Iterable[Greeting]) -> int:
-    """Return a worker's share of the cores of its host, which it has with all that greet from there."""
-    here = Counter(other.host for other in greetings)[about.host]
-    return max(1, about.cores // max(1, here))
+class CoreShares:
+    """How many cores of its host each worker takes."""
+
+    def __init__(self) -> None:
+        self._most: Counter[str] = Counter()
+
+    def of(self, about: Greeting, greetings: Iterable[Greeting]) -> int:
+        """Return a worker's share of its host's cores, among all that are there, or were at once before.
+
+        One that was lost comes back, and wants its share again.
+        """
+        here = sum(other.host == about.host for other in greetings)
+        self._most[about.host] = most = max(self._most[about.host], here, 1)
+        return max(1, about.cores // most)
 
 
 class Supplier:

@@ -12,6 +12,7 @@ import contextlib
 import logging
 import os
 import threading
+import time
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
@@ -35,6 +36,7 @@ _TICK = os.sysconf("SC_CLK_TCK")
 _CGROUP_LOCK = threading.Lock()
 _PREFIX = "benchmark_hepchallenge_"
 _PIDS = "pids"
+_ABANDONED_SECONDS = 600.0
 
 
 class Accounting(StrEnum):
@@ -172,7 +174,9 @@ def _sweep(parent: Any) -> None:
             # The kernel refuses while a process is in one; the pid is of the runner that made it.
             with contextlib.suppress(OSError):
                 pid = left.name.removeprefix(_PREFIX).partition("_")[0]
-                if pid.isdigit() and not os.path.exists(f"/proc/{pid}"):
+                gone = pid.isdigit() and not os.path.exists(f"/proc/{pid}")
+                # In another container the runner may live unseen, about to put a fold into it.
+                if gone and time.time() - left.stat().st_mtime > _ABANDONED_SECONDS:
                     left.rmdir()
 
 
