@@ -7,7 +7,7 @@ import contextlib
 import json
 import os
 import tempfile
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
@@ -26,7 +26,7 @@ from hepchallenge.farm.wire import JobEncoder
 from hepchallenge.run.accounting import Accounting
 from hepchallenge.run.isolation import Isolation
 
-__all__ = ["Busy", "Greeting", "Node", "Refused", "Supplier", "cores_for", "differences", "greet", "weakest"]
+__all__ = ["Busy", "CoreShares", "Greeting", "Node", "Refused", "Supplier", "differences", "greet", "weakest"]
 
 _PIECE_BYTES = 8 << 20
 _PIECE_SECONDS = 300.0
