@@ -12,7 +12,6 @@ import contextlib
 import logging
 import os
 import threading
-import time
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
@@ -36,7 +35,6 @@ _TICK = os.sysconf("SC_CLK_TCK")
 _CGROUP_LOCK = threading.Lock()
 _PREFIX = "benchmark_hepchallenge_"
 _PIDS = "pids"
-_ABANDONED_SECONDS = 600.0
 
 
 class Accounting(StrEnum):
@@ -167,16 +165,23 @@ def _parent_cgroup() -> Any:
     return cgroups
 
 
+def _own_prefix() -> str:
+    """Return how names of cgroups begin whose runners can be seen from here.
+
+    In another container they live on unseen, and must not have theirs taken away.
+    """
+    return f"{_PREFIX}{os.stat('/proc/self/ns/pid').st_ino}_"
+
+
 def _sweep(parent: Any) -> None:
     """Remove empty cgroups that runs left which were killed together with their runner."""
+    prefix = _own_prefix()
     for folder in {str(path) for path in parent.subsystems.values()}:
-        for left in Path(folder).glob(f"{_PREFIX}*"):
+        for left in Path(folder).glob(f"{prefix}*"):
             # The kernel refuses while a process is in one; the pid is of the runner that made it.
             with contextlib.suppress(OSError):
-                pid = left.name.removeprefix(_PREFIX).partition("_")[0]
-                gone = pid.isdigit() and not os.path.exists(f"/proc/{pid}")
-                # In another container the runner may live unseen, about to put a fold into it.
-                if gone and time.time() - left.stat().st_mtime > _ABANDONED_SECONDS:
+                pid = left.name.removeprefix(prefix).partition("_")[0]
+                if pid.isdigit() and not os.path.exists(f"/proc/{pid}"):
                     left.rmdir()
 
 
@@ -189,7 +194,7 @@ class CgroupAccountant:
         if _PIDS in parent.subsystems:
             wanted.add(_PIDS)
         with _CGROUP_LOCK:
-            self._cgroup = parent.create_fresh_child_cgroup(wanted, prefix=f"{_PREFIX}{os.getpid()}_")
+            self._cgroup = parent.create_fresh_child_cgroup(wanted, prefix=f"{_own_prefix()}{os.getpid()}_")
         self._cgroup.write_memory_limit(limits.memory_bytes)
         if _PIDS in wanted:
             # Above the limit, which is watched, so that an excess shows; a fork bomb ends here.
@@ -230,6 +235,9 @@ class CgroupAccountant:
 
     def close(self) -> None:
         """Kill what is left in the cgroup and remove it."""
+        if not all(map(os.path.isdir, self._cgroup.subsystems.values())):
+            # BenchExec would wait for ever for one that is gone.
+            return
         with contextlib.suppress(Exception):
             self._cgroup.kill_all_tasks()
             self._cgroup.remove()

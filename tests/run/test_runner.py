@@ -18,7 +18,12 @@ from small_kit import LIMITS, PROBLEM, Bench, classifier, open_bench, write_kit
 from hepchallenge.exceptions import IsolationUnavailable
 from hepchallenge.records import Verdict
 from hepchallenge.run import isolation
-from hepchallenge.run.accounting import Accounting, SampledAccountant, choose_accounting
+from hepchallenge.run.accounting import (
+    Accounting,
+    CgroupAccountant,
+    SampledAccountant,
+    choose_accounting,
+)
 from hepchallenge.run.isolation import Isolation
 from hepchallenge.run.runner import core_slots
 
@@ -225,9 +230,7 @@ def test_predictions_of_a_limited_fold_are_not_returned(bench: Bench) -> None:
     assert (result.verdict, result.predictions) == (Verdict.RUNTIME_ERROR, {})
 
 
-def test_cgroups_that_a_killed_runner_left_are_removed_and_those_of_a_living_one_kept(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_cgroups_that_a_killed_runner_left_are_removed_and_those_of_a_living_one_kept() -> None:
     from hepchallenge.run import accounting
 
     if choose_accounting() is not Accounting.CGROUP:
@@ -235,21 +238,31 @@ def test_cgroups_that_a_killed_runner_left_are_removed_and_those_of_a_living_one
     parent = accounting._parent_cgroup()
     ended = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], stdout=-1, check=True)
     folder = Path(parent.subsystems[parent.MEMORY])
-    left = folder / f"{accounting._PREFIX}{int(ended.stdout)}_left"
-    used = folder / f"{accounting._PREFIX}{os.getpid()}_used"
-    for path in (left, used):
+    left = folder / f"{accounting._own_prefix()}{int(ended.stdout)}_left"
+    used = folder / f"{accounting._own_prefix()}{os.getpid()}_used"
+    # The number of a process in another container, which cannot be seen from here.
+    unseen = folder / f"{accounting._PREFIX}1_{int(ended.stdout)}_unseen"
+    for path in (left, used, unseen):
         path.mkdir()
     try:
         accounting._sweep(parent)
-        # It is new: its runner may live where it cannot be seen from here.
-        assert (left.exists(), used.exists()) == (True, True)
-        monkeypatch.setattr(accounting, "_ABANDONED_SECONDS", -1.0)
-        accounting._sweep(parent)
-        assert (left.exists(), used.exists()) == (False, True)
+        assert (left.exists(), used.exists(), unseen.exists()) == (False, True, True)
     finally:
-        for path in (left, used):
+        for path in (left, used, unseen):
             if path.exists():
                 path.rmdir()
+
+
+def test_a_cgroup_that_somebody_took_away_ends_a_fold_all_the_same() -> None:
+    if choose_accounting() is not Accounting.CGROUP:
+        pytest.skip("this host offers no cgroup to count in")
+    accountant = CgroupAccountant(LIMITS)
+    for path in set(accountant._cgroup.subsystems.values()):
+        Path(path).rmdir()
+    closing = threading.Thread(target=accountant.close, daemon=True)
+    closing.start()
+    closing.join(60)
+    assert not closing.is_alive()
 
 
 def test_what_a_killed_runner_left_is_removed_but_not_what_one_in_another_container_uses(
