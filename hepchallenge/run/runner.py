@@ -123,24 +123,36 @@ def _allow_descriptors() -> None:
 
 def _new_scratch() -> tuple[Path, int]:
     """Make a scratch folder; return it with the descriptor that holds its lock for as long as it is open."""
-    folder = Path(tempfile.mkdtemp(prefix=f"{_SCRATCH_PREFIX}{os.getpid()}-")).resolve()
+    prefix = f"{_SCRATCH_PREFIX}{_own_numbers()}-{os.getpid()}-"
+    folder = Path(tempfile.mkdtemp(prefix=prefix)).resolve()
     lock = os.open(folder, _FOLDER)
     fcntl.flock(lock, fcntl.LOCK_SH)
     return folder, lock
 
 
+def _own_numbers() -> int:
+    """Return what tells apart containers in which processes have numbers of their own, under the same /tmp."""
+    return os.stat("/proc/self/ns/pid").st_ino
+
+
 def _sweep_scratch() -> None:
     """Remove scratch folders of this user's runners that were killed before they could do so."""
     for folder in Path(tempfile.gettempdir()).glob(f"{_SCRATCH_PREFIX}*"):
-        pid = folder.name.removeprefix(_SCRATCH_PREFIX).partition("-")[0]
+        numbers, _, rest = folder.name.removeprefix(_SCRATCH_PREFIX).partition("-")
+        pid = rest.partition("-")[0]
         with contextlib.suppress(OSError):
             facts = folder.lstat()
-            is_old = time.time() - facts.st_mtime > _FRESH_SECONDS
-            if facts.st_uid != os.getuid() or not pid.isdigit() or psutil.pid_exists(int(pid)) or not is_old:
+            if facts.st_uid != os.getuid() or not pid.isdigit():
+                continue
+            if numbers == str(_own_numbers()):
+                may_live = psutil.pid_exists(int(pid))
+            else:
+                # It cannot be seen from here, and has its lock a moment after it has made the folder.
+                may_live = time.time() - facts.st_mtime < _FRESH_SECONDS
+            if may_live:
                 continue
             lock = os.open(folder, _FOLDER)
             try:
-                # Its process may live in another container, with numbers of its own but the same /tmp.
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 remove_tree(folder)
             finally:

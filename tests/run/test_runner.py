@@ -272,18 +272,24 @@ def test_what_a_killed_runner_left_is_removed_but_not_what_one_in_another_contai
 
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     ended = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], stdout=-1, check=True)
-    # A number of a process that does not exist here is what another container's runner has, too.
-    monkeypatch.setattr(os, "getpid", lambda: int(ended.stdout))
+    own, pid = runner._own_numbers(), int(ended.stdout)
+    # A runner in another container has the number of a process that does not exist here.
+    monkeypatch.setattr(os, "getpid", lambda: pid)
+    monkeypatch.setattr(runner, "_own_numbers", lambda: 1)
     used, lock = runner._new_scratch()
-    left, fresh = (tmp_path / f"{runner._SCRATCH_PREFIX}{int(ended.stdout)}-{name}" for name in "ab")
-    for folder in (left, fresh):
+    monkeypatch.setattr(runner, "_own_numbers", lambda: own)
+    killed, old, fresh = (
+        tmp_path / f"{runner._SCRATCH_PREFIX}{numbers}-{pid}-{name}"
+        for numbers, name in ((own, "a"), (1, "b"), (1, "c"))
+    )
+    for folder in (killed, old, fresh):
         folder.mkdir()
-    (left / "file").touch()
-    for folder in (left, used):
+    (killed / "file").touch()
+    for folder in (old, used):
         os.utime(folder, (0, 0))
     try:
         runner._sweep_scratch()
-        assert [folder.exists() for folder in (left, fresh, used)] == [False, True, True]
+        assert [folder.exists() for folder in (killed, old, fresh, used)] == [False, False, True, True]
     finally:
         os.close(lock)
     runner._sweep_scratch()
