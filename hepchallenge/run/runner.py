@@ -131,7 +131,7 @@ def _new_scratch() -> tuple[Path, int]:
 
 
 def _own_numbers() -> int:
-    """Return what tells apart containers in which processes have numbers of their own, under the same /tmp."""
+    """Return what tells containers apart in which processes have numbers of their own."""
     return os.stat("/proc/self/ns/pid").st_ino
 
 
