@@ -77,15 +77,17 @@ def take_in_all(challenge: Challenge, sources: Sequence[Path], store: Store) -> 
     UsageError
         If there is nothing at a source, or two are called the same.
     """
-    from hepchallenge.stage.submission import submission_name, take_in
+    from hepchallenge.stage.submission import submission_name, sweep_copies, take_in
 
+    copies = store.workspace / "submissions"
+    sweep_copies(copies)
     workflow = challenge.problem.workflow
     elements = [str(name) for name in getattr(workflow, "element_names", ())]
     takes_predictions = challenge.config.prediction_file is not None
     arrivals: list[Arrival] = []
     for source in sources:
         try:
-            taken = take_in(source, store.workspace / "submissions", elements, takes_predictions)
+            taken = take_in(source, copies, elements, takes_predictions)
             arrivals.append(Arrival(record=taken.record, taken=taken))
         except InvalidSubmission as error:
             try:

@@ -25,7 +25,7 @@ from hepchallenge.exceptions import InfrastructureError, InvalidSubmission, Usag
 from hepchallenge.records import Submission
 from hepchallenge.stage.archive import ARCHIVES, Member, is_archive, member_path, open_archive
 
-__all__ = ["PREDICTION_FILES", "TakenIn", "take_in", "taken_before"]
+__all__ = ["PREDICTION_FILES", "TakenIn", "sweep_copies", "take_in", "taken_before"]
 
 PREDICTION_FILES = tuple(f"submission{ending}" for ending in (".csv", ".csv.gz", ".csv.zip", ".parquet"))
 """Names under which a folder may hold predictions instead of code."""
@@ -364,8 +364,11 @@ def submission_name(source: Path) -> str:
     return name
 
 
-def _sweep(store: Path) -> None:
-    """Remove copies that commands were killed over, a day ago or longer."""
+def sweep_copies(store: Path) -> None:
+    """Remove copies that commands were killed over, a day ago or longer.
+
+    It looks at every submission in `store`: once for a command, not for each that is taken in.
+    """
     with contextlib.suppress(OSError):
         for left in store.glob(f"{_INCOMING}*"):
             if time.time() - left.stat().st_mtime > _ABANDONED_AFTER:
@@ -399,7 +402,6 @@ def take_in(source: Path, store: Path, elements: Sequence[str], takes_prediction
     name = submission_name(source)
     try:
         store.mkdir(parents=True, exist_ok=True)
-        _sweep(store)
         work = Path(tempfile.mkdtemp(dir=store, prefix=_INCOMING))
     except OSError as error:
         raise InfrastructureError(f"cannot copy submissions to {store}: {error.strerror}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import zipfile
 from dataclasses import replace
@@ -319,6 +320,14 @@ def test_rules_that_are_not_understood_are_an_error_of_the_command(received: Pat
         result = run(command, received, *words, "--rules", "rules.toml")
         assert isinstance(result.exception, HepChallengeError)
         assert "did you mean board" in str(result.exception)
+
+
+def test_what_a_killed_command_left_of_a_copy_is_removed_when_more_is_received(kit: Path) -> None:
+    left = Path("workspace/submissions/.incoming-left")
+    left.mkdir(parents=True)
+    os.utime(left, (1e9, 1e9))
+    receive(kit, [mine(kit / "one")])
+    assert not left.exists()
 
 
 # Scoring what was received
