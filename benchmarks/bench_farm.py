@@ -251,33 +251,44 @@ def killed_then_first(folder: Path, n_folds: int, n_until: int) -> float:
     raise SystemExit("the command that went on started no job")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--submissions", type=int, default=10_000)
-    parser.add_argument("--folds", type=int, default=8)
-    parser.add_argument("--no-resume", action="store_true", help="leave out what is killed and goes on")
-    options = parser.parse_args()
-    n_jobs = options.submissions * options.folds
+def measure_overhead(n_submissions: int, n_folds: int) -> None:
+    """Print what a job costs on both sides, and the organiser's memory on the way."""
+    n_jobs = n_submissions * n_folds
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write(folder, options.submissions, options.folds)
-        print(f"{options.submissions} submissions x {options.folds} folds on {WORKERS} workers", flush=True)
+        write(folder, n_submissions, n_folds)
         theirs = bare(folder, n_jobs)
         print(f"  client.map        {theirs:8.1f} s  {theirs / n_jobs * 1e3:6.3f} ms a job", flush=True)
-        seconds, memory = whole(folder, n_jobs, options.folds)
+        seconds, memory = whole(folder, n_jobs, n_folds)
         print(f"  hepchallenge      {seconds:8.1f} s  {seconds / n_jobs * 1e3:6.3f} ms a job", flush=True)
         print(f"  ratio             {seconds / theirs:8.2f}    (aim: at most 1.5)", flush=True)
         for done, used in memory[:: max(1, len(memory) // 5)]:
             print(f"  memory after {done:8d} jobs {used / 2**20:8.0f} MiB", flush=True)
-    if options.no_resume:
-        return
+
+
+def measure_resume(n_submissions: int, n_folds: int) -> None:
+    """Print how long a command takes to its first job after it was killed early, and late."""
+    n_jobs = n_submissions * n_folds
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write(folder, options.submissions, options.folds)
-        early = killed_then_first(folder, options.folds, n_jobs // 10)
+        write(folder, n_submissions, n_folds)
+        early = killed_then_first(folder, n_folds, n_jobs // 10)
         print(f"  first job after a kill at 10 % {early:8.1f} s", flush=True)
-        late = killed_then_first(folder, options.folds, int(n_jobs * 0.7))
+        late = killed_then_first(folder, n_folds, int(n_jobs * 0.7))
         print(f"  first job after a kill at 80 % {late:8.1f} s", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--submissions", type=int, default=10_000)
+    parser.add_argument("--folds", type=int, default=8)
+    parser.add_argument("--only", choices=["overhead", "resume"], help="one of the two parts")
+    options = parser.parse_args()
+    print(f"{options.submissions} submissions x {options.folds} folds on {WORKERS} workers", flush=True)
+    if options.only != "resume":
+        measure_overhead(options.submissions, options.folds)
+    if options.only != "overhead":
+        measure_resume(options.submissions, options.folds)
 
 
 if __name__ == "__main__":
