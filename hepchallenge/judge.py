@@ -185,22 +185,25 @@ class Judge:
             # Nothing is locked here any more, so that two commands cannot wait for each other.
             for case in busy:
                 self._run_all([case], ready, wait=True)
-        self._show_settled([case for case in cases if case.first.record.digest not in open_ones])
-        entries = self._store.entries_for([(work.id, self.key_of(work)) for work in works])
-        return [self._host_failed.get(work.id, entry) for work, entry in zip(works, entries, strict=True)]
-
-    def _show_settled(self, cases: Sequence[_Case]) -> None:
-        """Tell of what had a verdict before; score it again if that is done otherwise now."""
-        works = [(case, work) for case in cases for work in case.works]
-        entries = self._store.entries_for([(work.id, case.key) for case, work in works])
+        entries = self._entries(works)
         changed: dict[str, _Case] = {}
-        for (case, work), entry in zip(works, entries, strict=True):
-            if entry.scoring.scorer_version != self._scorer.version:
-                changed[work.record.digest] = case
-            else:
-                self._tell(work, entry)
+        for case in (case for case in cases if case.first.record.digest not in open_ones):
+            for work in case.works:
+                if entries[work.id].scoring.scorer_version != self._scorer.version:
+                    changed[work.record.digest] = case
+                else:
+                    self._tell(work, entries[work.id])
         for case in changed.values():
+            # It has a verdict, which is made otherwise now.
             self._run_all([case], None, wait=True)
+            entries |= self._entries(case.works)
+        entries |= self._host_failed
+        return [entries[work.id] for work in works]
+
+    def _entries(self, works: Sequence[Work]) -> dict[int, BoardEntry]:
+        """Return the entries of submissions that have a verdict, by their ids."""
+        found = self._store.entries_for([(work.id, self.key_of(work)) for work in works])
+        return {work.id: entry for work, entry in zip(works, found, strict=True)}
 
     def _tell(self, work: Work, entry: BoardEntry) -> None:
         self._progress.submission_done(replace(entry, submission=replace(work.record, name=work.label)))

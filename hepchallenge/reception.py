@@ -221,12 +221,10 @@ def receive(
                     f"{clean(one.submission.team)} at {one.received_at}; rename the folder if another team "
                     "sent the same, or correct the team with --reassign"
                 )
-        ids = []
-        for arrival, one in zip(arrivals, known, strict=True):
-            number = store.add_submission(loaded.name, arrival.record, at)
+        ids = store.add_submissions(loaded.name, [arrival.record for arrival in arrivals], at)
+        for number, one in zip(ids, known, strict=True):
             if team and (one is None or not one.assigned or one.submission.team != team):
                 store.assign_team(number, team)
-            ids.append(number)
         now_there = store.received(loaded.name)
     after = {one.id: one for one in now_there}
     said = admissions(now_there, loaded.config.rules if rules is None else rules)

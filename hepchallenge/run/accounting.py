@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from hepchallenge.records import Limits
-from hepchallenge.run.warden import descendants
+from hepchallenge.run.warden import descendants, pid_namespace
 
 __all__ = [
     "Accountant",
@@ -170,7 +170,7 @@ def _own_prefix() -> str:
 
     In another container they live on unseen, and must not have theirs taken away.
     """
-    return f"{_PREFIX}{os.stat('/proc/self/ns/pid').st_ino}_"
+    return f"{_PREFIX}{pid_namespace()}_"
 
 
 def _sweep(parent: Any) -> None:

@@ -23,7 +23,7 @@ from typing import Any, Protocol
 
 from hepchallenge.exceptions import InfrastructureError
 from hepchallenge.records import Limits
-from hepchallenge.run.warden import descendants
+from hepchallenge.run.warden import descendants, pid_namespace
 
 __all__ = ["Device", "Devices", "GpuMeter", "GpuPool", "Lease", "NvmlDevices", "open_devices"]
 
@@ -87,7 +87,7 @@ class NvmlDevices:
             pynvml.nvmlInit()
         self._handles: dict[str, Any] = {}
         # In a container of another pid namespace drivers tell pids of the host, or no memory.
-        self.pids_are_ours = os.stat("/proc/self/ns/pid").st_ino == _FIRST_PID_NAMESPACE
+        self.pids_are_ours = pid_namespace() == _FIRST_PID_NAMESPACE
 
     @contextlib.contextmanager
     def _faults(self) -> Iterator[None]:

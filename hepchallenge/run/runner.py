@@ -39,7 +39,7 @@ from hepchallenge.run.isolation import Isolation
 from hepchallenge.run.jobs import FoldJob, FoldResult
 from hepchallenge.run.landlock import hidden_from_others
 from hepchallenge.run.scratch import remove_tree
-from hepchallenge.run.warden import Word
+from hepchallenge.run.warden import Word, pid_namespace
 from hepchallenge.run.watch import Watch
 
 __all__ = ["FoldJob", "FoldResult", "Runner", "core_slots", "most_jobs"]
@@ -123,16 +123,11 @@ def _allow_descriptors() -> None:
 
 def _new_scratch() -> tuple[Path, int]:
     """Make a scratch folder; return it with the descriptor that holds its lock for as long as it is open."""
-    prefix = f"{_SCRATCH_PREFIX}{_own_numbers()}-{os.getpid()}-"
+    prefix = f"{_SCRATCH_PREFIX}{pid_namespace()}-{os.getpid()}-"
     folder = Path(tempfile.mkdtemp(prefix=prefix)).resolve()
     lock = os.open(folder, _FOLDER)
     fcntl.flock(lock, fcntl.LOCK_SH)
     return folder, lock
-
-
-def _own_numbers() -> int:
-    """Return what tells containers apart in which processes have numbers of their own."""
-    return os.stat("/proc/self/ns/pid").st_ino
 
 
 def _sweep_scratch() -> None:
@@ -144,7 +139,7 @@ def _sweep_scratch() -> None:
             facts = folder.lstat()
             if facts.st_uid != os.getuid() or not pid.isdigit():
                 continue
-            if numbers == str(_own_numbers()):
+            if numbers == str(pid_namespace()):
                 may_live = psutil.pid_exists(int(pid))
             else:
                 # It cannot be seen from here, and has its lock a moment after it has made the folder.

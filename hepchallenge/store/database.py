@@ -215,12 +215,8 @@ class Store:
         """Return what `open_run` would, asked for one request after the other, all or none of them."""
         return self._database.do(lambda connection: attempts.open_runs(connection, requests), write=True)
 
-    def is_settled(self, key: RunKey) -> bool:
-        """Whether some attempt at `key` has a verdict that the host did not bring about."""
-        return bool(self.settled([key]))
-
     def settled(self, keys: Iterable[RunKey]) -> set[str]:
-        """Return the digests (`key_digest`) of those keys for which `is_settled` is true.
+        """Return the digests of those keys of which an attempt has a verdict of the submission's own making.
 
         It takes time for the keys asked for, not for what else is recorded.
         """

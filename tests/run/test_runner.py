@@ -272,12 +272,12 @@ def test_what_a_killed_runner_left_is_removed_but_not_what_one_in_another_contai
 
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     ended = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], stdout=-1, check=True)
-    own, pid = runner._own_numbers(), int(ended.stdout)
+    own, pid = runner.pid_namespace(), int(ended.stdout)
     # A runner in another container has the number of a process that does not exist here.
     monkeypatch.setattr(os, "getpid", lambda: pid)
-    monkeypatch.setattr(runner, "_own_numbers", lambda: 1)
+    monkeypatch.setattr(runner, "pid_namespace", lambda: 1)
     used, lock = runner._new_scratch()
-    monkeypatch.setattr(runner, "_own_numbers", lambda: own)
+    monkeypatch.setattr(runner, "pid_namespace", lambda: own)
     killed, old, fresh = (
         tmp_path / f"{runner._SCRATCH_PREFIX}{numbers}-{pid}-{name}"
         for numbers, name in ((own, "a"), (1, "b"), (1, "c"))

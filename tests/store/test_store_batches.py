@@ -141,7 +141,7 @@ def test_a_key_is_settled_by_any_attempt_that_the_host_did_not_fail(store: Store
     store.open_run(**vars(request(0, rerun=True, store=store)))
     store.record_scoring(runs[1], Scoring(verdict=Verdict.INFRASTRUCTURE))
     assert store.settled(KEYS) == {key_digest(KEYS[0])}
-    assert [store.is_settled(one) for one in KEYS[:3]] == [True, False, False]
+    assert [bool(store.settled([one])) for one in KEYS[:3]] == [True, False, False]
 
 
 def test_entries_for_submissions_are_those_of_the_board(store: Store) -> None:
