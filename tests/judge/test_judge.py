@@ -13,6 +13,7 @@ import pytest
 from small_kit import GOOD, classifier, write_kit, write_submission
 
 from hepchallenge import judge
+from hepchallenge.contract import BoardRules
 from hepchallenge.pipeline import score
 from hepchallenge.progress import Silent
 from hepchallenge.records import BoardEntry, Document, FoldOutcome, Verdict
@@ -168,3 +169,15 @@ def test_what_has_a_verdict_is_told_of_and_not_begun(kit: Path) -> None:
     document, heard = judged(kit, source)
     assert (heard.began, heard.done) == ({}, ["again"])
     assert document.submissions == first.submissions
+
+
+def test_what_has_a_verdict_that_is_made_otherwise_now_is_scored_again_and_not_run(kit: Path) -> None:
+    sources = [good(kit, "one"), good(kit, "two", 2)]
+    first, _ = judged(kit, *sources)
+    document, heard = judged(kit, *sources, rules=BoardRules(replicas=7))
+    assert (heard.began, sorted(heard.done)) == ({}, ["one", "two"])
+    assert heard.count["started", "one"] == heard.count["started", "two"] == 0
+    for now, before in zip(document.submissions, first.submissions, strict=True):
+        assert now.submission == before.submission
+        assert now.scoring.scores == before.scoring.scores
+        assert now.scoring.scorer_version != before.scoring.scorer_version
